@@ -1,0 +1,318 @@
+"""The contracts that hold the house together; this file imports nothing of the package.
+
+A `Probe` declares what it `needs`, collects evidence from `Observation`s and computes a
+`Measurement`: a few `Estimate`s and the `Series` behind them. A `Finding` is what a rule
+concludes from estimates.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
+Source = Literal["theory", "paper", "our convention"]
+Stream = Literal["data", "iid"]
+MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
+Cell = float | int | str | bool | None
+
+
+@dataclass(frozen=True)
+class Null:
+    """The same estimate where there is nothing to find."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number with all that is needed to believe it.
+
+    `low` and `high` bound it at `level`; one of them alone means unbounded on the other side.
+    `n` counts independent sequences. `exact` values (counts, closed forms) need no interval.
+    `value` is None when it cannot be estimated, and `reason` says why.
+    """
+
+    value: float | None
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    null: Null | None = None
+    ceiling: float | None = None
+    exact: bool = False
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "ceiling"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"Estimate.{name} is {number}; use None with a reason")
+        if self.value is None and not self.reason:
+            raise ValueError("an Estimate without a value needs a reason")
+
+    @classmethod
+    def missing(cls, unit: str, because: str, **known: Any) -> Estimate:
+        """Not estimable, because ..."""
+        return cls(None, unit, reason=because, **known)
+
+    @classmethod
+    def sampled(
+        cls,
+        value: float,
+        unit: str,
+        interval: tuple[float, float] | None,
+        *,
+        n: int,
+        null: Null,
+        ceiling: float | None = None,
+        beyond: str = "",
+        longest: float | None = None,
+    ) -> Estimate:
+        """A value from sequences.
+
+        An infinite one is not estimable because of `beyond`; it is then at least `longest`, if
+        that is given.
+        """
+        low, high = (None, None) if interval is None else map(_finite, interval)
+        if low is None and interval is not None:
+            low = longest
+        known: dict[str, Any] = {"low": low, "high": high, "n": n, "null": null, "ceiling": ceiling}
+        if not math.isfinite(value):
+            return cls.missing(unit, beyond or "the value is not finite", **known)
+        no_interval = f"{n} sequences are too few for an interval" if interval is None else ""
+        return cls(float(value), unit, reason=no_interval, **known)
+
+    @property
+    def supports_findings(self) -> bool:
+        """A sampled value without interval or null can raise no finding."""
+        sampled = self.null is not None and (self.low is not None or self.high is not None)
+        return self.exact or sampled
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `Series`."""
+
+    name: str
+    unit: str = ""
+    type: Literal["number", "text", "flag"] = "number"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A measured curve as a tidy table; the first column is distance, length or position.
+
+    Empty cells are None; `missing` then says why.
+    """
+
+    id: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    total_rows: int
+    missing: str = ""
+
+    @classmethod
+    def of(
+        cls, id: str, columns: Mapping[str, Any], units: Mapping[str, str] | None = None
+    ) -> Series:
+        """Build from equally long columns of numbers, flags or words; NaN becomes an empty cell."""
+        typed = {name: np.asarray(values) for name, values in columns.items()}
+        cells = [[_cell(value) for value in values.tolist()] for values in typed.values()]
+        heads = tuple(
+            Column(name, (units or {}).get(name, ""), _column_type(values))
+            for name, values in typed.items()
+        )
+        rows = tuple(zip(*cells, strict=True))
+        gaps = any(cell is None for row in rows for cell in row)
+        return cls(id, heads, rows, len(rows), "not estimable there" if gaps else "")
+
+    def rounded(self, digits: int) -> Series:
+        """The same table with its numbers kept to so many significant digits."""
+
+        def short(cell: Cell) -> Cell:
+            return float(f"{cell:.{digits}g}") if isinstance(cell, float) else cell
+
+        return replace(self, rows=tuple(tuple(map(short, row)) for row in self.rows))
+
+    def column(self, name: str) -> list[Any]:
+        """The cells of one column, top to bottom."""
+        index = [column.name for column in self.columns].index(name)
+        return [row[index] for row in self.rows]
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    cell: Cell = value
+    return cell
+
+
+def _column_type(values: np.ndarray) -> Literal["number", "text", "flag"]:
+    return {"b": "flag", "U": "text"}.get(values.dtype.kind, "number")  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one probe found: named estimates, the headline among them, and the curves."""
+
+    headline: str
+    metrics: Mapping[str, Estimate]
+    key: str
+    series: tuple[Series, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def estimate(self) -> Estimate:
+        """The headline number."""
+        return self.metrics[self.key]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule concludes: what, so what, do this; and what would show it to be wrong."""
+
+    rule: str
+    check: str
+    status: Status
+    statement: str
+    metric: str
+    evidence: Estimate
+    threshold: str
+    source: Source
+    reference: str
+    remedy: str
+    falsified_by: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the runner must provide; it reads this and nothing else of a probe.
+
+    `stream`: natural data, or independent identically distributed symbols. `states`: the
+    per-step states at the model's sites. `gradients`: embeddings that require grad, the graph
+    kept. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix positions.
+    `tokens`: symbols as inputs; real-valued features will not do. `sequences` and `length`
+    are what the probe would like to see.
+    """
+
+    stream: Stream
+    states: bool = False
+    gradients: bool = False
+    rerun: bool = False
+    mixing: bool = False
+    tokens: bool = False
+    sequences: int = 32
+    length: int = 256
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A module that moves information between positions.
+
+    `support[t, s]` is true where its output at t changes with its input at s.
+    """
+
+    path: str
+    kind: MixerKind
+    support: Bool[Tensor, "time time"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One batch of sequences seen passing through the model.
+
+    `sequences` are stable numbers: random draws depend on them and not on the batch, so that
+    results do not depend on the batch size. `states` maps site names to per-step states; the
+    graph leads back to `embeddings`. `frequencies` is how often each token occurs in the
+    stream. `mixers` belong to sequences of their own length.
+    """
+
+    sequences: Sequence[int]
+    inputs: Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
+    outputs: Float[Tensor, "batch time classes"]
+    states: Mapping[str, Float[Tensor, "batch time _"]] = field(default_factory=dict)
+    embeddings: Float[Tensor, "batch time embedding"] | None = None
+    rerun: Callable[[Tensor], Tensor] | None = None
+    frequencies: Float[Tensor, " vocab"] | None = None
+    alphabet: Int[Tensor, " symbols"] | None = None
+    mixers: tuple[Mixer, ...] = ()
+    causal: bool = True
+
+
+Evidence = Mapping[str, np.ndarray]
+P = TypeVar("P", bound="Probe")
+
+
+@dataclass(frozen=True)
+class Probe(ABC):
+    """Parameters of one measurement, and the evidence collected so far.
+
+    Probes are immutable: `update` and `merge` return a new probe. Evidence has one row per
+    sequence, so that batches, resumed runs and ranks simply join. A new probe implements
+    `observe` (one batch to rows) and `measure` (all rows to a Measurement).
+
+    `distance`: the distance the user asks about. `seed`: of every random draw.
+    """
+
+    id: ClassVar[str]
+    version: ClassVar[int] = 1
+    title: ClassVar[str]
+    question: ClassVar[str]
+    method: ClassVar[str]
+    reading: ClassVar[str]
+    limits: ClassVar[str]
+    references: ClassVar[tuple[str, ...]]
+
+    distance: int = 100
+    seed: int = 0
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What the runner must provide."""
+
+    @abstractmethod
+    def observe(self, observation: Observation) -> Evidence:
+        """Turn one batch into rows, one per sequence."""
+
+    @abstractmethod
+    def measure(self, evidence: Evidence) -> Measurement:
+        """Compute the measurement from all rows."""
+
+    def update(self: P, observation: Observation) -> P:
+        """This probe, having seen one more batch."""
+        rows = {"sequence": np.asarray(observation.sequences), **self.observe(observation)}
+        return replace(self, evidence=(*self.evidence, rows))
+
+    def merge(self: P, other: P) -> P:
+        """This probe, having seen also what the other one saw."""
+        return replace(self, evidence=self.evidence + other.evidence)
+
+    def compute(self) -> Measurement:
+        """The measurement; the order in which batches came does not matter."""
+        if not self.evidence:
+            raise ValueError(f"{self.id}: compute() before any update()")
+        rows = {k: np.concatenate([e[k] for e in self.evidence]) for k in self.evidence[0]}
+        order = np.argsort(rows["sequence"], kind="stable")
+        return self.measure({name: values[order] for name, values in rows.items()})
+
+    def random(self, sequence: int) -> np.random.Generator:
+        """The generator that belongs to one sequence."""
+        return np.random.default_rng((self.seed, sequence))

@@ -1,0 +1,356 @@
+"""The report: JSON is the product, everything else is a view of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from seqprobe.atomic import replacing
+from seqprobe.contracts import Estimate, Finding, Measurement, Null, Probe, Series, Status
+from seqprobe.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
+COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One probe's measurement as it is written down.
+
+    `value` to `null` repeat the headline metric, for readers that want one number per check.
+    """
+
+    id: str
+    version: int
+    title: str
+    question: str
+    status: Status
+    headline: str
+    value: float | None = None
+    unit: str = ""
+    interval: tuple[float | None, float | None] | None = None
+    level: float | None = None
+    n: int = 0
+    null: Null | None = None
+    threshold: str = ""
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    method: str = ""
+    reading: str = ""
+    limits: str = ""
+    references: tuple[str, ...] = ()
+    remedy: str = ""
+    figures: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+
+    @classmethod
+    def of(cls, probe: type[Probe], measurement: Measurement, **more: Any) -> Check:
+        """Write down a measurement under its probe's name."""
+        estimate = measurement.estimate
+        bounded = estimate.low is not None or estimate.high is not None
+        return cls(
+            **_identity(probe),
+            status="info",
+            headline=measurement.headline,
+            value=estimate.value,
+            unit=estimate.unit,
+            interval=(estimate.low, estimate.high) if bounded else None,
+            level=None if estimate.exact else estimate.level,
+            n=estimate.n,
+            null=estimate.null,
+            metrics=measurement.metrics,
+            figures=tuple(series.id for series in measurement.series[:1]),
+            tables=tuple(series.id for series in measurement.series),
+            warnings=measurement.warnings,
+            **more,
+        )
+
+    @classmethod
+    def without_result(cls, probe: type[Probe], status: Status, why: str) -> Check:
+        """A check that did not apply, did not run, or failed."""
+        error = why if status == "error" else ""
+        return cls(**_identity(probe), status=status, headline=why, error=error)
+
+
+def _identity(probe: type[Probe]) -> dict[str, Any]:
+    names = ("id", "version", "title", "question", "method", "reading", "limits", "references")
+    return {name: getattr(probe, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a figure shows; it is drawn from its table whenever a page is rendered."""
+
+    id: str
+    title: str
+    alt: str
+    caption: str
+    table: str
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Something the file does not say about the model, and who decided it."""
+
+    name: str
+    value: str
+    decided_by: Literal["file", "user", "likelihood", "default"]
+    margin: float | None = None
+    z: float | None = None
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One step of: how we know this is your model."""
+
+    step: str
+    status: Literal["passed", "failed", "not run"]
+    value: float | str | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """Which model was measured. `plan` is what was recognised: embedding, mixers, sites, head."""
+
+    name: str
+    family: str
+    parameters: int
+    dtypes: tuple[str, ...]
+    plan: Mapping[str, Any]
+    source: Literal["module", "state_dict", "hf", "factory"] = "module"
+    container: str = ""
+    layout: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    unsafe_pickle: bool = False
+    tied: tuple[str, ...] = ()
+    nonfinite: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    verification: tuple[Verification, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What the model was fed."""
+
+    source: str
+    sha256: str
+    tokenizer: str
+    sequences: int
+    tokens: int
+    split: str = ""
+    unigram_nll: float | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and with what it was measured."""
+
+    seqprobe: str
+    python: str
+    torch: str
+    captum: str
+    numpy: str
+    scipy: str
+    seaborn: str
+    platform: str
+    device: str
+    dtype: str
+    threads: int
+    seed: int
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence, and how many checks have which status."""
+
+    status: Status
+    headline: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was measured on one model, as `seqprobe.report/1`."""
+
+    created: str
+    command: tuple[str, ...]
+    distance: int
+    environment: Environment
+    model: ModelRecord
+    data: DataRecord
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
+    figures: tuple[Figure, ...]
+    tables: tuple[Series, ...]
+    timing: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    schema: Literal["seqprobe.report/1"] = SCHEMA
+
+    def __getitem__(self, id: str) -> Check:
+        for check in self.checks:
+            if check.id == id:
+                return check
+        raise KeyError(f"no check {id!r} in this report; it has {[c.id for c in self.checks]}")
+
+    def table(self, id: str) -> Series:
+        """One table by its id."""
+        return next(table for table in self.tables if table.id == id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dictionaries, ready for `json.dumps(..., allow_nan=False)`."""
+        return json.loads(self.to_json())  # type: ignore[no-any-return]
+
+    def to_json(self) -> str:
+        """The JSON text of `seqprobe.report/1`."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, contents: Mapping[str, Any], where: str = "report") -> Report:
+        """Read what `to_dict` wrote; fields that this version does not know are ignored."""
+        try:
+            return TypeAdapter(cls).validate_python(contents)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise FileError(
+                f"not a {SCHEMA} report",
+                where=where,
+                got=f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'}",
+                do="Give the JSON that `seqprobe analyze --json` wrote.",
+            ) from error
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
+        return _save(self, (self,), Path(path))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per metric: check, metric, value, low, high, unit, n, status, reason."""
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "check": check.id,
+                "metric": name,
+                "value": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "unit": estimate.unit,
+                "n": estimate.n,
+                "status": check.status,
+                "reason": estimate.reason,
+            }
+            for check in self.checks
+            for name, estimate in check.metrics.items()
+        )
+
+    def _repr_html_(self) -> str:
+        items = "".join(
+            f"<li><b>{escape(f.status)}</b>: {escape(f.statement)}</li>" for f in self.findings
+        )
+        return (
+            f"<p><b>{escape(self.model.name)}</b>: {escape(self.verdict.headline)}</p>"
+            f"<ul>{items}</ul>"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models measured in the same way, on the same sequences."""
+
+    reports: tuple[Report, ...]
+    schema: Literal["seqprobe.comparison/1"] = COMPARISON
+
+    def to_json(self) -> str:
+        """The JSON text of `seqprobe.comparison/1`: the reports one after the other."""
+        contents = {"schema": self.schema, "reports": [asdict(report) for report in self.reports]}
+        return json.dumps(contents, indent=1, allow_nan=False) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
+        return _save(self, self.reports, Path(path))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per model and metric."""
+        import pandas
+
+        frames = {report.model.name: report.to_pandas() for report in self.reports}
+        return pandas.concat(frames, names=["model"]).reset_index("model")
+
+
+def load_reports(path: str | Path) -> Report | Comparison:
+    """Read the JSON of a report or of a comparison."""
+    path = Path(path)
+    try:
+        contents = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileError("no such report", where=str(path), do="Check the path.") from None
+    except (ValueError, OSError) as error:
+        raise FileError(
+            "not a JSON report",
+            where=path.name,
+            got=str(error),
+            do="Give the JSON that `seqprobe analyze --json` wrote.",
+        ) from error
+    if not (isinstance(contents, dict) and contents.get("schema") == COMPARISON):
+        return Report.from_dict(contents, path.name)
+    return Comparison(tuple(Report.from_dict(c, path.name) for c in contents.get("reports", [])))
+
+
+def comparison_of(paths: Sequence[str | Path]) -> Comparison:
+    """Put reports that were written earlier side by side, if they measured on the same data."""
+    read = [load_reports(path) for path in paths]
+    reports = [
+        r for each in read for r in (each.reports if isinstance(each, Comparison) else [each])
+    ]
+    for what in ("source", "sha256"):
+        found = {getattr(report.data, what) for report in reports}
+        if len(found) > 1:
+            raise UsageError(
+                "the reports were measured on different data",
+                got=" and ".join(sorted(found)),
+                expected="the same data in all of them",
+                do="Measure all models again with the same --data.",
+            )
+    return Comparison(tuple(reports))
+
+
+def _save(whole: Report | Comparison, reports: tuple[Report, ...], path: Path) -> Path:
+    text = whole.to_json() if path.suffix == ".json" else _render(reports, path.suffix)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _render(reports: tuple[Report, ...], suffix: str) -> str:
+    """Renderers register under the entry-point group `seqprobe.renderers` by file ending."""
+    renderers = metadata.entry_points(group="seqprobe.renderers")
+    known = {f".{entry.name}": entry for entry in renderers}
+    if suffix not in known:
+        raise UsageError(
+            f"no renderer for {suffix or 'a file without an ending'}",
+            expected=", ".join([".json", *known]),
+            do="Choose one of these endings.",
+        )
+    page: str = known[suffix].load()(reports)
+    return page
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `seqprobe.report/1`, as shipped in `report.schema.json`."""
+    return {"$id": SCHEMA, **TypeAdapter(Report).json_schema()}

@@ -1,0 +1,73 @@
+"""What all tests share: one seed, few threads, and a way to show a model to a probe."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from seqprobe.contracts import Measurement, Observation, Probe
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.sequences.streams import IidStream, NoiseStream
+
+Show = Callable[..., Measurement]
+
+
+torch.set_num_threads(1)  # small operators are faster so, most of all on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Closed forms are held against double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def show() -> Show:
+    return _show
+
+
+@pytest.fixture
+def observe() -> Callable[..., Observation]:
+    return _observe
+
+
+def _show(
+    model: SequenceModel, probe: Probe, *, sequences: int = 16, time: int = 128
+) -> Measurement:
+    """Feed a model independent symbols (or noise) and let one probe measure it."""
+    return probe.update(_observe(model, probe, range(sequences), time)).compute()
+
+
+def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> Observation:
+    needs = probe.needs
+    if model.features:
+        noise = NoiseStream(model.features, model.dtype)
+        inputs, frequencies, alphabet = noise.take(numbers, time), None, None
+    else:
+        assert model.vocab_size is not None
+        stream = IidStream(torch.arange(model.vocab_size), model.vocab_size)
+        inputs, frequencies, alphabet = (
+            stream.take(numbers, time),
+            stream.frequencies,
+            stream.alphabet,
+        )
+    observed = model.observe(inputs, gradients=needs.gradients)
+    return Observation(
+        sequences=numbers,
+        inputs=inputs,
+        outputs=observed.outputs,
+        states=observed.states,
+        embeddings=observed.embeddings,
+        rerun=model,
+        frequencies=frequencies,
+        alphabet=alphabet,
+        mixers=model.mixers(time) if needs.mixing else (),
+        causal=model.causal,
+    )

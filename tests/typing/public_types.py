@@ -1,0 +1,16 @@
+"""What type checkers see of the public interface; checked by mypy, never run."""
+
+from typing import assert_type
+
+import pandas
+from torch import nn
+
+import seqprobe
+
+model = seqprobe.load("model.pt")
+assert_type(model, seqprobe.SequenceModel)
+report = seqprobe.analyze(nn.Linear(1, 1), data="stdlib", distance=100)
+assert_type(report, seqprobe.Report)
+assert_type(report["gradient-decay"].metrics["half_life"], seqprobe.Estimate)
+assert_type(report.to_pandas(), pandas.DataFrame)
+assert_type(seqprobe.compare("a.pt", "b.pt"), seqprobe.Comparison)
