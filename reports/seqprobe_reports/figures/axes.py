@@ -1,0 +1,171 @@
+"""Curves over distance, all models of a page in one pair of axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import pandas
+import seaborn
+from matplotlib.axes import Axes
+
+from seqprobe_reports import numbers
+from seqprobe_reports.figures.curves import Curve, sparse, thinned
+from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, svg
+from seqprobe_reports.subjects import Subject
+
+MOST_POINTS = 800
+DECADES = 10
+"""How far below its top a logarithmic axis reaches."""
+
+Paint = Callable[[Axes, Sequence[Curve]], None]
+
+
+def figure(subjects: Sequence[Subject], check: str, curves: Sequence[Curve], paint: Paint) -> str:
+    """One figure of a check, described by the headlines of its models; nothing without curves."""
+    if not curves:
+        return ""
+    known = [(subject.name, found) for subject in subjects if (found := subject.check(check))]
+    description = " ".join(f"{name}: {found.headline}" for name, found in known)
+    return svg(check, known[0][1].title, description, partial(_paint, subjects, curves, paint))
+
+
+def _paint(subjects: Sequence[Subject], curves: Sequence[Curve], paint: Paint, axes: Axes) -> None:
+    axes.set_xlabel("distance (steps)")
+    paint(axes, curves)
+    axes.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+    for distance in sorted({subject.report.distance for subject in subjects}):
+        asked(axes, distance)
+    legend(axes, curves, needed=len(subjects) > 1 or len(curves) > 1)
+
+
+def line(axes: Axes, curves: Sequence[Curve], value: str) -> None:
+    """The curves with their intervals; gaps stay gaps."""
+    table = pandas.concat(
+        [
+            thinned(curve.table, MOST_POINTS // len(curves)).assign(
+                curve=curve.label, run=curve.table[value].isna().cumsum()
+            )
+            for curve in curves
+        ],
+        ignore_index=True,
+    )
+    labels = [curve.label for curve in curves]
+    seaborn.lineplot(
+        table.dropna(subset=[value]),
+        x="distance", y=value, hue="curve", style="curve", units="run", estimator=None,
+        hue_order=labels, style_order=labels, palette=[curve.color for curve in curves],
+        dashes=[DASHES[curve.style % len(DASHES)] for curve in curves],
+        markers=[MARKERS[curve.style % len(MARKERS)] for curve in curves],
+        markevery=0.12, markersize=4.5, markeredgewidth=0, ax=axes,
+    )  # fmt: skip
+
+
+def band(axes: Axes, curves: Sequence[Curve], low: str = "low", high: str = "high") -> None:
+    """The interval around each curve."""
+    for curve in curves:
+        if curve.has(low, high):
+            table = thinned(curve.table, MOST_POINTS // len(curves))
+            axes.fill_between(
+                table["distance"], table[low], table[high],
+                color=curve.color, alpha=0.18, linewidth=0,
+            )  # fmt: skip
+
+
+def on_log_axis(axes: Axes, curves: Sequence[Curve], value: str) -> list[Curve]:
+    """Make the y axis logarithmic; triangles at its foot stand for what lies below it."""
+    tops = pandas.concat([curve.table[value] for curve in curves])
+    positive = tops[tops > 0]
+    if positive.empty:
+        return list(curves)
+    foot = max(positive.min() / 2, positive.max() * 10.0**-DECADES)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=foot, top=positive.max() * 2)
+    _label_powers(axes)
+    below = [_mark_below(axes, curve, value, foot) for curve in curves]
+    if any(below):
+        axes.annotate(
+            "▽ zero, or below this axis",
+            (0.99, 0.05),
+            xycoords="axes fraction",
+            ha="right",
+            fontsize=8,
+        )
+    return [_above(curve, value, foot) for curve in curves]
+
+
+def _label_powers(axes: Axes) -> None:
+    """Powers of ten; on a short axis also what lies between them."""
+    bottom, top = axes.get_ylim()
+    between = (2, 3, 5) if top / bottom < 100 else ()
+    axes.yaxis.set_major_formatter(lambda y, _: numbers.power_of_ten(round(math.log10(y))))
+    axes.yaxis.set_minor_formatter(
+        lambda y, _: numbers.number(y) if _leading_digit(y) in between else ""
+    )
+
+
+def _leading_digit(value: float) -> int:
+    return int(f"{value:e}"[0])
+
+
+def _mark_below(axes: Axes, curve: Curve, value: str, foot: float) -> bool:
+    below = sparse(curve.table[curve.table[value] <= foot])
+    axes.plot(
+        below["distance"], [0.0] * len(below),
+        transform=axes.get_xaxis_transform(), linestyle="", marker="v", markersize=5,
+        markerfacecolor="none", markeredgecolor=curve.color, clip_on=False, label="_below",
+    )  # fmt: skip
+    return not below.empty
+
+
+def _above(curve: Curve, value: str, foot: float) -> Curve:
+    table = curve.table.copy()
+    table[value] = table[value].where(table[value] > foot)
+    for bound in {"low", "high"} & set(table):
+        table[bound] = table[bound].clip(lower=foot)
+    return replace(curve, table=table)
+
+
+def over_log_distance(axes: Axes) -> None:
+    """Logarithmic distance that still shows distance 0."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4, base=10)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda value, _: numbers.number(value))
+
+
+def asked(axes: Axes, distance: float) -> None:
+    """Mark the distance that the user asks about, where the axis reaches it."""
+    if axes.get_xlim()[0] <= distance <= axes.get_xlim()[1]:
+        axes.axvline(distance, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        axes.annotate(
+            f"asked: {numbers.number(distance)}", (distance, 1), xytext=(0, 2),
+            xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="center", va="bottom", fontsize=8,
+        )  # fmt: skip
+
+
+def level(axes: Axes, height: float, name: str) -> None:
+    """A thin horizontal line with its name beside the axes."""
+    axes.axhline(height, color=INK, linewidth=0.8, linestyle=(0, (6, 3)))
+    axes.annotate(name, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+
+
+def legend(axes: Axes, curves: Sequence[Curve], *, needed: bool) -> None:
+    """Names above the axes, where they cover nothing."""
+    drawn = axes.get_legend()
+    if not needed and drawn is not None:
+        drawn.remove()
+        return
+    seaborn.move_legend(
+        axes, "lower left", bbox_to_anchor=(0, 1.05), title=None, borderaxespad=0.2,
+        ncols=legend_columns([curve.label for curve in curves]),
+    )  # fmt: skip
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """How many names fit side by side above the axes."""
+    if sum(len(label) + 7 for label in labels) <= 78:
+        return len(labels)
+    return max(1, 78 // (max(map(len, labels)) + 7))

@@ -1,0 +1,41 @@
+"""Hops from input to output over distance: slope 1 is recurrence, slope 0 is attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from seqprobe_reports import numbers
+from seqprobe_reports.figures.axes import figure, line, on_log_axis, over_log_distance
+from seqprobe_reports.figures.curves import Curve, by_model, sparse
+from seqprobe_reports.subjects import Subject
+
+
+def draw(subjects: Sequence[Subject]) -> str:
+    """One curve per model."""
+    return figure(subjects, "path-length", by_model(subjects, "path-length", "hops"), _paint)
+
+
+def _paint(axes: Axes, curves: Sequence[Curve]) -> None:
+    axes.set_ylabel("shortest path (hops)")
+    shown = on_log_axis(axes, curves, "hops")
+    line(axes, shown, "hops")
+    over_log_distance(axes)
+    axes.yaxis.set_major_formatter(lambda value, _: numbers.number(value))
+    unreached = [_mark_unreached(axes, curve) for curve in curves]
+    if any(unreached):
+        axes.annotate("× the output did not change", (0.01, 0.93), xycoords="axes fraction")
+
+
+def _mark_unreached(axes: Axes, curve: Curve) -> bool:
+    if not curve.has("reached"):
+        return False
+    missed = sparse(curve.table[~curve.table["reached"].fillna(True).astype(bool)])
+    height = 0.02 + 0.035 * curve.style
+    axes.plot(
+        missed["distance"], [height] * len(missed),
+        transform=axes.get_xaxis_transform(), linestyle="", marker="x", markersize=4,
+        color=curve.color, label="_unreached",
+    )  # fmt: skip
+    return not missed.empty

@@ -1,0 +1,136 @@
+"""How figures look, and how matplotlib's SVG becomes part of a page.
+
+Styles become presentation attributes, since strict servers forbid inline styles. Ink is drawn
+in a colour that occurs nowhere else and then replaced by `currentColor`, so that figures follow
+the page into the dark.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqprobe_reports.subjects import printable
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676")
+DASHES: tuple[Any, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1, 1, 1))
+MARKERS = ("o", "s", "D", "^", "v")
+INK = "#010203"
+
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_DROPPED = ("style", "metadata")
+_COORDINATES = ("d", "x", "y", "transform")
+
+
+def svg(
+    id: str,
+    title: str,
+    description: str,
+    paint: Callable[[Axes], None],
+    size: tuple[float, float] = (6.6, 3.7),
+) -> str:
+    """Paint one pair of axes and return it as inline SVG, the same bytes every time."""
+    with mpl.rc_context(_look()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure.subplots())
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return inline(drawn.getvalue(), id, title, description)
+
+
+def label(text: str) -> str:
+    """A name that a figure has room for."""
+    text = printable(text).lstrip("_") or "unnamed"  # matplotlib hides labels such as _this
+    return text if len(text) <= 40 else f"{text[:24]}…{text[-15:]}"
+
+
+def inline(drawing: str, id: str, title: str, description: str) -> str:
+    """Clean matplotlib's SVG; `id` prefixes every id in it."""
+    root = ElementTree.fromstring(drawing)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _plain(child.tag) in _DROPPED:
+                parent.remove(child)
+    for element in root.iter():
+        _clean(element, f"figure-{id}-")
+    _describe(root, f"figure-{id}", title, description)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _look() -> Any:
+    inked = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+    return {
+        **seaborn.axes_style("ticks"),
+        **dict.fromkeys(inked, INK),
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.size": 10,
+        "legend.frameon": False,
+        "lines.linewidth": 1.7,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "seqprobe",
+        "text.parse_math": False,
+    }
+
+
+def _clean(element: ElementTree.Element, prefix: str) -> None:
+    element.tag = _plain(element.tag)
+    attributes = {name: value for name, value in element.attrib.items() if name != "style"}
+    if link := attributes.pop(_XLINK, None):
+        attributes["href"] = "#" + prefix + link.removeprefix("#")
+    if id := attributes.pop("id", None):
+        attributes["id"] = prefix + id
+    attributes |= _presentation(element.get("style", ""))
+    element.attrib.clear()
+    for name, value in attributes.items():
+        text = value.replace("url(#", f"url(#{prefix}").replace(INK, "currentColor")
+        element.set(name, _rounded(text) if name in _COORDINATES else text)
+
+
+def _rounded(coordinates: str) -> str:
+    """Tenths of a point are enough, and half the bytes."""
+    short = re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.1f}", coordinates)
+    return " ".join(short.split())
+
+
+def _presentation(style: str) -> dict[str, str]:
+    """CSS declarations as attributes; fonts are the page's own."""
+    declared = (part.partition(":") for part in style.split(";") if ":" in part)
+    attributes = {name.strip(): value.strip() for name, _, value in declared}
+    if font := attributes.pop("font", ""):
+        attributes["font-size"] = next(word for word in font.split() if word.endswith("px"))
+    return attributes
+
+
+def _describe(root: ElementTree.Element, id: str, title: str, description: str) -> None:
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {
+        "width": "640",
+        "role": "img",
+        "aria-labelledby": f"{id}-title {id}-description",
+        "font-family": _FONTS,
+        "fill": "currentColor",
+    }
+    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
+        element = ElementTree.Element(
+            tag, id=f"{id}-{'title' if tag == 'title' else 'description'}"
+        )
+        element.text = printable(text)
+        root.insert(position, element)
+
+
+def _plain(tag: str) -> str:
+    return tag.rpartition("}")[2]

@@ -1,0 +1,97 @@
+"""One page for one model or several: what was found, and all that is needed to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from seqprobe.errors import UsageError
+from seqprobe.report import Report
+from seqprobe_reports import facts, numbers
+from seqprobe_reports.embedded import embedded
+from seqprobe_reports.figures import draw, reach_profile
+from seqprobe_reports.paradigm import ROWS
+from seqprobe_reports.quantities import QUANTITIES
+from seqprobe_reports.sections import by_severity, sections
+from seqprobe_reports.subjects import Subject, subjects
+
+BUDGET = 1_000_000
+"""Above this many bytes the data tables are cut shorter."""
+
+
+def render(reports: Sequence[Report]) -> str:
+    """The page as one HTML text that needs nothing else, not even a network."""
+    if not reports:
+        raise UsageError("a page needs at least one report", got="none", do="Give a report.")
+    shown = subjects(reports)
+    figures = {part.id: Markup(draw(part.id, shown)) for part in sections(shown)}
+    page = _fill(shown, figures, rows=200)
+    return page if len(page.encode()) <= BUDGET else _fill(shown, figures, rows=50)
+
+
+def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> str:
+    parts = sections(shown)
+    page = (
+        _template_environment()
+        .get_template("page.html")
+        .render(
+            subjects=shown,
+            cautions=cautions(shown),
+            profile=Markup(reach_profile.draw(shown)),
+            quantities=QUANTITIES,
+            paradigm=ROWS,
+            sections=[part for part in parts if part.has_result],
+            without_result=[part for part in parts if not part.has_result],
+            figures=figures,
+            rows=rows,
+            facts={
+                "model": facts.model(shown),
+                "plan": facts.plan(shown),
+                "data": facts.data(shown),
+                "provenance": facts.provenance(shown),
+            },
+            json=embedded([subject.report for subject in shown]),
+            css=Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
+        )
+    )
+    return page.encode("utf-8", "replace").decode()  # file names may hold what UTF-8 cannot
+
+
+def cautions(shown: Sequence[Subject]) -> list[str]:
+    """Why numbers of different models may not be comparable."""
+    reports = [subject.report for subject in shown]
+    differing: dict[str, Collection[object]] = {
+        "on different data": {report.data.sha256 for report in reports},
+        "for different distances": {report.distance for report in reports},
+        "with different versions of SeqProbe": {r.environment.seqprobe for r in reports},
+    }
+    return [
+        f"These models were measured {how}: compare their numbers with care."
+        for how, values in differing.items()
+        if len(values) > 1
+    ]
+
+
+@cache
+def _template_environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("seqprobe_reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "amount": numbers.amount,
+        "by_severity": by_severity,
+        "cell": numbers.cell,
+        "duration": numbers.duration,
+        "estimate": numbers.estimate,
+        "number": numbers.number,
+        "support": numbers.support,
+    }
+    return environment

@@ -1,0 +1,66 @@
+"""The models a page is about, each under a name of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seqprobe.contracts import Estimate, Series
+from seqprobe.report import Check, Report
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model of the page: its report, and a name no other model of the page has."""
+
+    name: str
+    report: Report
+
+    def check(self, id: str) -> Check | None:
+        """The check, if the report has it."""
+        return next((check for check in self.report.checks if check.id == id), None)
+
+    def metric(self, check: str, name: str) -> Estimate | None:
+        """One estimate, or None where it was not measured."""
+        found = self.check(check)
+        return found.metrics.get(name) if found else None
+
+    def table(self, id: str) -> Series | None:
+        """One table, if the report has it."""
+        return next((table for table in self.report.tables if table.id == id), None)
+
+    def curve(self, check: str) -> Series | None:
+        """The table that a check's figure is drawn from: its first."""
+        found = self.check(check)
+        return self.table(found.tables[0]) if found and found.tables else None
+
+
+def subjects(reports: Sequence[Report]) -> tuple[Subject, ...]:
+    """Name the models by their files, numbered where two files share a name."""
+    names = distinct(printable(report.model.name) for report in reports)
+    return tuple(Subject(name, report) for name, report in zip(names, reports, strict=True))
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Number the names that occur more than once.
+
+    >>> distinct(["a", "b", "a"])
+    ['a (1)', 'b', 'a (2)']
+    """
+    names = list(names)
+    total, seen = Counter(names), Counter[str]()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
+    return numbered
+
+
+def printable(text: str) -> str:
+    r"""On one line, with a mark in place of what cannot be printed.
+
+    >>> printable("a\n b\x00")
+    'a b\ufffd'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

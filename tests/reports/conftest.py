@@ -1,0 +1,243 @@
+"""Reports made by hand: a full one, its variations, and one that attacks the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seqprobe.contracts import Estimate, Finding, Null, Series
+from seqprobe.report import (
+    Assumption,
+    Check,
+    DataRecord,
+    Environment,
+    Figure,
+    ModelRecord,
+    Report,
+    Verdict,
+    Verification,
+)
+
+DISTANCES = np.arange(257)
+SITES = ("output", "rnn.state_l0", "rnn.state_l1", "embedding")
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$\\frac{$"
+NOTHING = Null("shuffled", 0.01, 0.0, 0.03)
+
+
+def steps(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, "steps", low=low, high=high, n=32, null=Null("no decay", 1.5))
+
+
+def gradient_decay(half_life: float) -> tuple[Check, tuple[Series, ...]]:
+    rows = [(d, s, i) for i, s in enumerate(SITES) for d in DISTANCES]
+    distance = np.array([d for d, _, _ in rows])
+    relative = 2.0 ** (-distance / (half_life * np.array([1 + 0.4 * i for _, _, i in rows])))
+    table = Series.of(
+        "gradient-decay",
+        {
+            "distance": distance,
+            "site": [s for _, s, _ in rows],
+            "relative": relative,
+            "low": relative * 0.7,
+            "high": relative * 1.35,
+            "geometric": relative * 0.8,
+            "fit": np.where(distance > 2, relative * 1.01, np.nan),
+            "n": np.full(len(rows), 32),
+        },
+        {"distance": "steps"},
+    )
+    metrics = {
+        "half_life": steps(half_life, half_life * 0.9, half_life * 1.1),
+        "horizon": steps(10 * half_life, 9 * half_life, 11 * half_life),
+        "at_distance": Estimate(2 ** (-100 / half_life), "", 0.0, 0.1, n=32, null=NOTHING),
+        "rate": Estimate(0.693 / half_life, "nats/step", 0.01, 0.2, n=32, null=NOTHING),
+    }
+    return check("gradient-decay", "Gradient decay", metrics, (table,)), (table,)
+
+
+def path_length() -> tuple[Check, tuple[Series, ...]]:
+    hops = np.where(DISTANCES < 200, DISTANCES + 3.0, np.nan)
+    columns = {"distance": DISTANCES, "hops": hops, "reached": DISTANCES < 200}
+    table = Series.of("path-length", columns, {"distance": "steps", "hops": "hops"})
+    metrics = {
+        "at_distance": Estimate(103.0, "hops", exact=True),
+        "exponent": Estimate(1.0, "", exact=True),
+        "reach": Estimate.missing("steps", "no input was lost", low=256.0, exact=True),
+    }
+    return check("path-length", "Path length", metrics, (table,)), (table,)
+
+
+def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
+    kl = 2.0 * np.exp(-DISTANCES * 5 / horizon) + 1e-5
+    kl[240:] = 0.0
+    numbers = {"distance": DISTANCES, "kl_bits": kl, "low": kl * 0.6, "high": kl * 1.5}
+    loss = {"loss_bits": kl / 2, "loss_low": kl / 4, "loss_high": kl}
+    n = {"n": np.full(len(DISTANCES), 32)}
+    table = Series.of("position", numbers | loss | n, {"distance": "steps"})
+    places = {"position": DISTANCES, "kl_bits": kl, "low": kl * 0.6, "high": kl * 1.5} | n
+    absolute = Series.of("position-absolute", places)
+    metrics = {
+        "horizon": steps(horizon, horizon - 6, horizon + 7),
+        "at_distance": Estimate(0.0004, "bits", 0.0002, 0.0007, n=32, null=NOTHING),
+        "mass90": steps(horizon / 3, horizon / 4, horizon / 2),
+    }
+    tables = (table, absolute)
+    return check("position", "Use by distance", metrics, tables), tables
+
+
+def bottleneck(horizon: float) -> tuple[Check, tuple[Series, ...]]:
+    lags = np.array([0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181])
+    rows = [(d, s, i) for i, s in enumerate(SITES[1:]) for d in lags]
+    distance = np.array([d for d, _, _ in rows])
+    bits = 3.0 * np.exp(-distance / (horizon * np.array([0.3 + 0.2 * i for _, _, i in rows])))
+    table = Series.of(
+        "bottleneck",
+        {
+            "distance": distance,
+            "site": [s for _, s, _ in rows],
+            "lower_bound": bits - 0.02,
+            "low": bits - 0.12,
+            "high": bits + 0.08,
+            "estimate": bits * 1.1,
+            "null": np.full(len(rows), 0.04),
+            "ceiling": np.full(len(rows), 3.0),
+        },
+        {"distance": "steps"},
+    )
+    metrics = {
+        "bits_at_distance": Estimate.missing("bits", "distance 100 was not measured"),
+        "total_bits": Estimate(31.4, "bits", 29.0, 33.1, n=32, null=NOTHING, ceiling=48.0),
+        "horizon": steps(horizon, horizon - 2, horizon + 3),
+        "bits_per_state_float": Estimate(0.24, "bits", 0.2, 0.3, n=32, null=NOTHING),
+    }
+    return check("bottleneck", "The bottleneck", metrics, (table,)), (table,)
+
+
+def check(id: str, title: str, metrics: dict[str, Estimate], tables: tuple[Series, ...]) -> Check:
+    return Check(
+        id,
+        1,
+        title,
+        f"The question of {id}?",
+        "info",
+        f"The answer of {id} in one sentence.",
+        metrics=metrics,
+        method="Measured by the sample method.",
+        reading="A straight line falls by the same factor at each step.",
+        limits="Only as good as the sample.",
+        references=("A paper (Author, 1994)",),
+        tables=tuple(table.id for table in tables),
+        seconds=2.345,
+        warnings=("Only 32 sequences.",),
+    )
+
+
+def finding(check: str, status: str = "problem") -> Finding:
+    return Finding(
+        rule=f"{check}-rule",
+        check=check,
+        status=status,  # type: ignore[arg-type]
+        statement=f"Beyond 54 steps {check} finds nothing.",
+        metric="horizon",
+        evidence=steps(54.0, 48.0, 61.0),
+        threshold="horizon below the distance asked about (100 steps)",
+        source="our convention",
+        reference="Learning Long-Term Dependencies (Bengio et al., 1994)",
+        remedy="Raise the forget-gate bias to 1 or more, and train again.",
+        falsified_by="The same measurement with a horizon above 100 steps.",
+    )
+
+
+def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
+    measured = [
+        gradient_decay(half_life),
+        path_length(),
+        position(12 * half_life),
+        bottleneck(5 * half_life),
+    ]
+    return Report(
+        created="2025-06-01T12:00:00+00:00",
+        command=("seqprobe", "analyze", name),
+        distance=100,
+        environment=Environment(
+            *("0.1.0", "3.11.2", "2.13.0", "0.8.0", "2.4.6", "1.17.1", "0.13.2", "Linux"),
+            *("cpu", "float32", 2, 0, True),
+        ),
+        model=ModelRecord(
+            name,
+            "LSTM",
+            1_234_567,
+            ("float32",),
+            {"embedding": "encoder", "mixers": ["rnn"], "head": {"path": "decoder"}},
+            sha256="ab" * 32,
+            bytes=4_938_268,
+            assumptions=(
+                Assumption("gate order", "i, f, g, o", "likelihood", 0.4, 9.1, ("i, g, f, o",)),
+                Assumption("hidden size", "128", "file"),
+            ),
+            verification=(
+                Verification("outputs equal the plain forward", "passed", 0.0, "float32"),
+                Verification("loss below the token frequencies", "failed", 4.2, "4.1 nats"),
+            ),
+        ),
+        data=DataRecord("tiny.txt", "cd" * 32, "characters", 32, 8192, "test", 3.2),
+        verdict=Verdict("problem", "It sees 54 steps back; you asked about 100.", {"info": 4}),
+        findings=(finding("gradient-decay"), finding("position", "attention")),
+        checks=(
+            *(found for found, _ in measured),
+            Check("memory", 1, "Memory", "What does it cost?", "not run", "needs a GPU"),
+            Check("carry-over", 1, "Carry-over", "?", "error", "failed", error="ValueError: no"),
+        ),
+        figures=(Figure("gradient-decay", "Gradient decay", "", "", "gradient-decay"),),
+        tables=tuple(table for _, tables in measured for table in tables),
+        timing={"gradients": 2.5},
+    )
+
+
+def attack(report: Report) -> Report:
+    """The same report with markup in every text that a user's files may bring in."""
+    one = replace(
+        report.checks[0], title=HOSTILE, headline=HOSTILE, reading=HOSTILE, warnings=(HOSTILE,)
+    )
+    table = report.tables[0]
+    rows = tuple((d, HOSTILE if s == "output" else s, *rest) for d, s, *rest in table.rows)
+    return replace(
+        report,
+        command=("seqprobe", HOSTILE),
+        model=replace(
+            report.model,
+            name=HOSTILE + "\x00\ud800",
+            plan={HOSTILE: [HOSTILE]},
+            assumptions=(Assumption(HOSTILE, HOSTILE, "default", alternatives=(HOSTILE,)),),
+            verification=(Verification(HOSTILE, "passed", HOSTILE, HOSTILE),),
+        ),
+        data=replace(report.data, source=HOSTILE, tokenizer=HOSTILE),
+        verdict=replace(report.verdict, headline=HOSTILE),
+        findings=(replace(report.findings[0], statement=HOSTILE, remedy=HOSTILE),),
+        checks=(one, *report.checks[1:]),
+        tables=(replace(table, rows=rows), *report.tables[1:]),
+        warnings=(HOSTILE,),
+    )
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    return build()
+
+
+@pytest.fixture(scope="session")
+def three() -> list[Report]:
+    return [build("lstm.pt", 5.4), build("gru.pt", 9.0), build("attention.pt", 30.0)]
+
+
+@pytest.fixture(scope="session")
+def hostile(report: Report) -> Report:
+    return attack(report)
+
+
+@pytest.fixture(scope="session")
+def named() -> Callable[[str], Report]:
+    return build

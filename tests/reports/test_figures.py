@@ -1,0 +1,162 @@
+"""Figures can be told apart in the light and in the dark, and do not hide what is zero."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from seqprobe.contracts import Estimate, Series
+from seqprobe.report import Report
+from seqprobe_reports.figures import FIGURES, draw, reach_profile
+from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, PALETTE
+from seqprobe_reports.subjects import subjects
+
+PAPERS = ("#ffffff", "#121416")
+
+
+def luminance(color: str) -> float:
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def with_table(report: Report, check: str, columns: Mapping[str, Sequence[object]]) -> Report:
+    table = Series.of(check, columns)
+    others = tuple(other for other in report.tables if other.id != check)
+    return replace(report, tables=(table, *others))
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_contrast_knows_black_and_white() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("color", PALETTE)
+def test_colors_stand_out(color: str, paper: str) -> None:
+    assert contrast(color, paper) >= 3
+
+
+def test_colors_are_not_alone() -> None:
+    assert len({*PALETTE}) == len({*DASHES}) == len({*MARKERS}) == 5
+
+
+@pytest.mark.parametrize("check", FIGURES)
+def test_follows_the_page_into_the_dark(check: str, three: list[Report]) -> None:
+    svg = draw(check, subjects(three))
+    fixed = {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", svg)}
+    assert fixed <= {color.lower() for color in PALETTE}
+    assert "currentColor" in svg
+    assert INK not in svg
+
+
+@pytest.mark.parametrize("check", FIGURES)
+def test_says_what_it_shows(check: str, three: list[Report]) -> None:
+    svg = draw(check, subjects(three))
+    assert 'role="img"' in svg
+    assert f'<title id="figure-{check}-title">{three[0][check].title}</title>' in svg
+    assert f"gru.pt: {three[1][check].headline}" in svg.partition("<desc")[2]
+
+
+@pytest.mark.parametrize("check", FIGURES)
+def test_models_share_one_figure(check: str, three: list[Report]) -> None:
+    svg = draw(check, subjects(three))
+    assert {"lstm.pt", "gru.pt", "attention.pt"} <= set(texts(svg))
+    assert all(color.lower() in svg for color in PALETTE[:3])
+
+
+@pytest.mark.parametrize("check", ["gradient-decay", "bottleneck"])
+def test_one_model_shows_its_sites(check: str, report: Report) -> None:
+    assert {"rnn.state_l0", "rnn.state_l1", "embedding"} <= set(
+        texts(draw(check, subjects([report])))
+    )
+
+
+def test_a_model_keeps_its_color_where_another_is_missing(three: list[Report]) -> None:
+    without = replace(three[0], checks=three[0].checks[1:])
+    svg = draw("gradient-decay", subjects([without, *three[1:]]))
+    assert PALETTE[0].lower() not in svg
+    assert PALETTE[1].lower() in svg
+
+
+def test_zero_is_shown_where_an_axis_has_none(report: Report) -> None:
+    columns: dict[str, list[object]] = {"distance": [0, 1, 2, 3], "kl_bits": [1.0, 0.1, 0.0, 0.0]}
+    note = "▽ zero, or below this axis"
+    assert note in texts(draw("position", subjects([with_table(report, "position", columns)])))
+    columns["kl_bits"] = [1.0, 0.1, 0.01, 0.001]
+    assert note not in texts(draw("position", subjects([with_table(report, "position", columns)])))
+
+
+@pytest.mark.parametrize(
+    "values", [[4.0, 4.0, 4.0], [None, 4.0, None], [0.0, 0.0, 0.0], [-1.0, 1e-30, 1e30]]
+)
+@pytest.mark.parametrize("check", FIGURES)
+def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: Report) -> None:
+    value = {"gradient-decay": "relative", "path-length": "hops", "position": "kl_bits"}
+    columns: dict[str, Sequence[object]] = {
+        "distance": [0, 1, 2],
+        value.get(check, "estimate"): values,
+    }
+    assert draw(check, subjects([with_table(report, check, columns)])).startswith("<svg")
+
+
+def test_an_unknown_check_has_no_figure(report: Report) -> None:
+    assert draw("memory", subjects([report])) == ""
+
+
+def test_many_long_curves_stay_within_budget(report: Report) -> None:
+    count, sites = 5000, [f"layers.{i}" for i in range(48)]
+    columns: dict[str, Sequence[object]] = {
+        "distance": [d for _ in sites for d in range(count)],
+        "site": [s for s in sites for _ in range(count)],
+        "relative": [1 / (1 + d * 37 % 11) for _ in sites for d in range(count)],
+    }
+    svg = draw("gradient-decay", subjects([with_table(report, "gradient-decay", columns)]))
+    points = re.findall(r"[ML] [-\d.]+ [-\d.]+", svg)
+    assert len(points) + svg.count("<use") <= 2000
+    assert {"layers.0", "layers.47"} <= set(texts(svg))
+
+
+def test_profile_states_the_four_quantities(three: list[Report]) -> None:
+    svg = reach_profile.draw(subjects(three))
+    assert (
+        "lstm.pt: reach at least 256 steps, sensitivity 54 steps [48.6, 59.4], "
+        "use 64.8 steps [58.8, 71.8], storage 27 steps [25, 30]." in svg
+    )
+    assert {"reach", "sensitivity", "use", "storage", "≥ 256", "54", "asked: 100"} <= set(
+        texts(svg)
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Estimate.missing("steps", "too few"), "not estimable"),
+        (Estimate.missing("steps", "too short", high=9.0), "≤ 9"),
+        (Estimate(0.0, "steps", exact=True), "0"),
+        (Estimate(-3.0, "steps", low=-9.0), "−3"),
+    ],
+)
+def test_profile_draws_any_estimate(found: Estimate, words: str, report: Report) -> None:
+    metrics = {"horizon": found}
+    checks = tuple(replace(c, metrics=metrics) if c.id == "position" else c for c in report.checks)
+    svg = reach_profile.draw(subjects([replace(report, checks=checks)]))
+    assert words in texts(svg)
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$x_1$", "日本語 🙂", "", "x" * 300, "a\x1b[31m\nb"])
+def test_any_name_can_be_drawn(name: str, report: Report, named: Callable[..., Report]) -> None:
+    both = subjects([report, named(name)])
+    assert all(draw(check, both) for check in FIGURES)
+    assert reach_profile.draw(both)

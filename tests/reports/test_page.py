@@ -1,0 +1,279 @@
+"""The page shows what the report says, to everybody, and nothing that a report says can act."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from seqprobe.contracts import Estimate
+from seqprobe.errors import UsageError
+from seqprobe.report import Report
+from seqprobe_reports.page import BUDGET, render
+from seqprobe_reports.paradigm import ROWS
+
+ALLOWED_SCRIPT = [("type", "application/json"), ("id", "seqprobe-report")]
+VOID = ("meta", "wbr", "br", "col")
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page, as a browser would find them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.text: list[str] = []
+        self.script = ""
+        self.title_depth: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+        if tag not in VOID:
+            self.title_depth.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.title_depth and self.title_depth.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        inside = self.title_depth[-1] if self.title_depth else ""
+        if inside == "script":
+            self.script += data
+        elif inside != "style":
+            self.text.append(data)
+
+    def values(self, attribute: str) -> list[str]:
+        return [value or "" for _, attrs in self.tags for name, value in attrs if name == attribute]
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def single(report: Report) -> str:
+    return render([report])
+
+
+@pytest.fixture(scope="module")
+def several(three: list[Report]) -> str:
+    return render(three)
+
+
+@pytest.fixture(scope="module")
+def attacked(hostile: Report, report: Report) -> str:
+    return render([hostile, report])
+
+
+@pytest.fixture(params=["single", "several", "attacked"])
+def any_page(request: pytest.FixtureRequest) -> str:
+    page: str = request.getfixturevalue(request.param)
+    return page
+
+
+def test_needs_a_report() -> None:
+    with pytest.raises(UsageError, match="at least one report"):
+        render([])
+
+
+def test_is_the_same_twice(three: list[Report], several: str) -> None:
+    assert render(three) == several
+
+
+def test_survives_the_way_through_json(report: Report, single: str) -> None:
+    assert render([Report.from_dict(report.to_dict())]) == single
+
+
+def test_ids_are_unique(any_page: str) -> None:
+    repeated = {id: n for id, n in Counter(Page(any_page).values("id")).items() if n > 1}
+    assert not repeated
+
+
+def test_links_lead_somewhere(any_page: str) -> None:
+    page = Page(any_page)
+    targets = {f"#{id}" for id in page.values("id")}
+    assert set(page.values("href")) <= targets
+    described = {f"#{id}" for ids in page.values("aria-labelledby") for id in ids.split()}
+    assert described
+    assert described <= targets
+    used = {f"#{id}" for id in re.findall(r"url\(#([^)]+)\)", any_page)}
+    assert used <= targets
+
+
+def test_loads_nothing(any_page: str) -> None:
+    page = Page(any_page)
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & {
+        t for t, _ in page.tags
+    }
+    assert page.values("src") == []
+    assert all(link.startswith("#") for link in page.values("href"))
+    css = any_page.partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in css
+    assert "@import" not in css
+    policy = next(v for t, attrs in page.tags for n, v in attrs if t == "meta" and n == "content")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_figures_survive_servers_that_forbid_inline_styles(any_page: str) -> None:
+    assert Page(any_page).values("style") == []
+    assert Page(any_page).count("style") == 1
+
+
+def test_hostile_text_stays_text(attacked: str) -> None:
+    page = Page(attacked)
+    scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+    assert scripts == [ALLOWED_SCRIPT]
+    assert not [name for _, attrs in page.tags for name, _ in attrs if name.startswith("on")]
+    assert page.words.count("<script>alert(1)</script>") > 20
+    svg = "".join(re.findall(r"<svg.*?</svg>", attacked, re.DOTALL))
+    assert "&lt;script&gt;alert(1)" in svg
+    assert "\x00" not in attacked
+
+
+def test_hostile_sites_stay_text_in_figures(hostile: Report) -> None:
+    svg = "".join(re.findall(r"<svg.*?</svg>", render([hostile]), re.DOTALL))
+    assert re.search(r"<text[^>]*>&lt;/script&gt;", svg)
+    assert "<script" not in svg
+
+
+def test_embedded_json_is_the_report(report: Report, single: str) -> None:
+    assert json.loads(Page(single).script) == report.to_dict()
+
+
+def test_embedded_json_of_several_reports(hostile: Report, report: Report, attacked: str) -> None:
+    contents = json.loads(Page(attacked).script)
+    assert contents["schema"] == "seqprobe.comparison/1"
+    assert contents["reports"] == [hostile.to_dict(), report.to_dict()]
+
+
+def test_stays_small(several: str) -> None:
+    assert len(several.encode()) <= BUDGET <= 1_000_000
+
+
+def test_cuts_tables_before_it_grows_over_its_budget(
+    single: str, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "The first 200 of 1,028 rows" in single
+    monkeypatch.setattr("seqprobe_reports.page.BUDGET", 1000)
+    short = render([report])
+    assert "The first 50 of 1,028 rows" in short
+    assert len(short) < len(single)
+
+
+def test_is_complete_without_scripts(report: Report, single: str) -> None:
+    page = Page(single)
+    for finding in report.findings:
+        for part in (finding.statement, finding.threshold, finding.remedy, finding.falsified_by):
+            assert part in page.words
+    for check in report.checks:
+        assert check.headline in page.words
+        assert check.id in page.values("id")
+        for part in (check.question, check.reading, check.method, check.limits, *check.warnings):
+            if check.metrics:
+                assert part in page.words
+    assert page.count("svg") == 5
+    assert page.count("details") == 5
+    assert page.count("tr") > 200 + 3 * 200
+
+
+def test_says_how_it_knows_the_model(single: str) -> None:
+    words = Page(single).words
+    assert "✓ outputs equal the plain forward: passed" in words
+    assert "✕ loss below the token frequencies: failed, 4.2 (compared with 4.1 nats)" in words
+    assert "gate order = i, f, g, o (it fits the data best; margin 0.4; z = 9.1" in words
+
+
+def test_numbers_have_units_and_intervals(single: str) -> None:
+    words = Page(single).words
+    assert "54 steps [48.6, 59.4]" in words
+    assert "at least 256 steps" in words
+    assert "103 hops" in words
+    assert "not estimable distance 100 was not measured" in words
+
+
+def test_first_screen_shows_three_findings_and_the_worst_first(report: Report) -> None:
+    first, second = report.findings
+    many = replace(report, findings=(second, second, second, replace(first, statement="Worst.")))
+    listed = render([many]).partition('<ol class="first-findings">')[2].partition("</ol>")[0]
+    assert listed.count("<li>") == 3
+    assert listed.index("Worst.") < listed.index(second.statement)
+
+
+def test_each_model_has_its_column(report: Report, named: Callable[..., Report]) -> None:
+    page = render([report, named("gru.pt", 9.0)])
+    rows = {"paradigm": 2 + 2, "reach-profile": 1 + 2, "gradient-decay": 1 + 2}
+    for id, columns in rows.items():
+        table = page.partition(f'<section id="{id}">')[2].partition("</table>")[0]
+        head = table.partition("</thead>")[0]
+        assert head.count("<th ") == columns, id
+        assert head.index("lstm.pt") < head.index("gru.pt")
+        row = next(row for row in table.split("<tr>") if "54 steps [48.6, 59.4]" in row)
+        assert row.index("54 steps") < row.index("90 steps [81, 99]"), id
+
+
+def test_models_of_the_same_name_are_told_apart(report: Report) -> None:
+    words = Page(render([report, report])).words
+    assert "lstm.pt (1)" in words
+    assert "lstm.pt (2)" in words
+
+
+def test_warns_of_models_that_are_hard_to_compare(report: Report) -> None:
+    other = replace(report, data=replace(report.data, sha256="ef" * 32))
+    assert "measured on different data" in render([report, other])
+    assert "measured on different data" not in render([report, report])
+
+
+def test_checks_that_did_not_run_say_why(single: str) -> None:
+    part = single.partition('<section id="without-result">')[2].partition("</section>")[0]
+    words = Page(part).words
+    assert "○ not run needs a GPU" in words
+    assert "✱ error failed: ValueError: no" in words
+    assert '<section id="memory">' not in single
+
+
+def test_missing_checks_and_values_render(report: Report) -> None:
+    empty = replace(report, findings=(), checks=(), tables=(), figures=())
+    page = Page(render([empty]))
+    assert "No finding" in page.words
+    assert page.words.count("not measured yet") == sum(bool(row.metrics) for row in ROWS)
+    assert all(name in page.words for row in ROWS for name in row.metrics)
+    assert page.count("svg") == 1
+    both = render([empty, report])
+    assert "this report does not have this check" in both
+    assert Page(both).count("svg") == 5
+
+
+@pytest.mark.parametrize("check", ["gradient-decay", "path-length", "position", "bottleneck"])
+def test_empty_cells_and_values_render(report: Report, check: str) -> None:
+    tables = tuple(
+        replace(t, rows=tuple((row[0], *[None] * (len(row) - 1)) for row in t.rows))
+        if t.id == check
+        else t
+        for t in report.tables
+    )
+    checks = tuple(
+        replace(c, metrics={name: Estimate.missing("steps", "too few") for name in c.metrics})
+        if c.id == check
+        else c
+        for c in report.checks
+    )
+    blank = replace(report, tables=tables, checks=checks)
+    page = Page(render([blank]))
+    assert page.count("svg") == 4
+    assert "not estimable too few" in page.words
+    assert Page(render([report, blank])).count("svg") == 5
