@@ -1,0 +1,51 @@
+"""Where tokens become vectors: the one place at which a gradient over positions can be taken."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+def find_embedding(
+    module: nn.Module, tokens: Int[Tensor, "batch time"], run: Callable[[], Any]
+) -> str | None:
+    """The path of the `nn.Embedding` that `run()` calls with just these tokens."""
+    found: list[str] = []
+
+    def watch(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            if args and args[0].shape == tokens.shape and torch.equal(args[0], tokens):
+                found.append(path)
+
+        return hook
+
+    with ExitStack() as stack:
+        for path, part in module.named_modules():
+            if isinstance(part, nn.Embedding):
+                handle = part.register_forward_pre_hook(watch(path))
+                stack.callback(handle.remove)
+        run()
+    return found[0] if found else None
+
+
+@contextmanager
+def leaf_at(
+    embedding: nn.Embedding, time_first: bool, keep: Callable[[Tensor], None]
+) -> Iterator[None]:
+    """Within this context the embedding's output is a new leaf (batch, time, width)."""
+
+    def hook(
+        _module: nn.Module, _args: tuple[Any, ...], output: Float[Tensor, "_ _ embedding"]
+    ) -> Tensor:
+        leaf = (output.transpose(0, 1) if time_first else output).detach().requires_grad_()
+        keep(leaf)
+        return leaf.transpose(0, 1) if time_first else leaf
+
+    handle = embedding.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
