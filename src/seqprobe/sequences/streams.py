@@ -1,0 +1,210 @@
+"""Endless numbered sequences: sequence 17 is the same one in every batch, run and process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqprobe.errors import UsageError
+from seqprobe.sequences.corpus import Corpus
+from seqprobe.sequences.generator import generator
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """Where sequences come from."""
+
+    @property
+    def source(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the text behind it, if there is one."""
+        ...
+
+    @property
+    def frequencies(self) -> Float[Tensor, " vocab"] | None:
+        """How often each token occurs; None for real-valued inputs."""
+        ...
+
+    def take(self, numbers: Sequence[int], length: int) -> Tensor:
+        """The sequences with these numbers, (batch, length) or (batch, length, features)."""
+        ...
+
+
+@dataclass(frozen=True)
+class CorpusStream:
+    """Windows of held-out text, as bytes."""
+
+    corpus: Corpus
+    vocab_size: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        highest = int(self.corpus.held_out.max())
+        if highest >= self.vocab_size:
+            raise UsageError(
+                "the data is in another vocabulary than the model's",
+                where=self.corpus.source,
+                got=f"byte {highest}",
+                expected=f"tokens below {self.vocab_size}",
+                do="Give data in the model's own tokens, or `--data synthetic:iid`.",
+            )
+
+    @property
+    def sha256(self) -> str:
+        return self.corpus.sha256
+
+    @property
+    def source(self) -> str:
+        return f"{self.corpus.source}, held-out text as bytes"
+
+    @property
+    def frequencies(self) -> Float[Tensor, " vocab"]:
+        counts = torch.bincount(self.corpus.held_out.int(), minlength=self.vocab_size)
+        return counts.double() / counts.sum()
+
+    def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
+        last = len(self.corpus.held_out) - length
+        if last < 0:
+            raise UsageError(
+                "the data is shorter than one sequence",
+                where=self.corpus.source,
+                got=f"{len(self.corpus.held_out)} held-out bytes",
+                expected=f"at least {length}",
+                do="Use more text, or a smaller --length.",
+            )
+        starts = [
+            int(torch.randint(last + 1, (), generator=generator(self.seed, n))) for n in numbers
+        ]
+        return torch.stack([self.corpus.held_out[s : s + length] for s in starts]).long()
+
+
+@dataclass(frozen=True)
+class IidStream:
+    """Independent, equally likely symbols from a sorted alphabet of tokens."""
+
+    alphabet: Int[Tensor, " symbols"]
+    vocab_size: int
+    seed: int = 0
+    sha256: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"{len(self.alphabet)} independent, equally likely symbols"
+
+    @property
+    def frequencies(self) -> Float[Tensor, " vocab"]:
+        chances = torch.zeros(self.vocab_size, dtype=torch.float64)
+        chances[self.alphabet] = 1 / len(self.alphabet)
+        return chances
+
+    def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
+        size = len(self.alphabet)
+        drawn = [torch.randint(size, (length,), generator=generator(self.seed, n)) for n in numbers]
+        return self.alphabet[torch.stack(drawn)]
+
+
+@dataclass(frozen=True)
+class CopyStream:
+    """Independent symbols that come twice: the second half repeats the first."""
+
+    symbols: IidStream
+    sha256: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"{self.symbols.source}, the second half repeating the first"
+
+    @property
+    def frequencies(self) -> Float[Tensor, " vocab"]:
+        return self.symbols.frequencies
+
+    def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
+        half = self.symbols.take(numbers, (length + 1) // 2)
+        return torch.cat([half, half], dim=1)[:, :length]
+
+
+@dataclass(frozen=True)
+class NoiseStream:
+    """Independent standard normal features, for models that take no tokens."""
+
+    features: int
+    dtype: torch.dtype
+    seed: int = 0
+    frequencies: None = None
+    sha256: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"independent standard normal noise, {self.features} features"
+
+    def take(self, numbers: Sequence[int], length: int) -> Float[Tensor, "batch length features"]:
+        drawn = [
+            torch.randn(length, self.features, generator=generator(self.seed, n), dtype=self.dtype)
+            for n in numbers
+        ]
+        return torch.stack(drawn)
+
+
+@dataclass
+class SampledStream:
+    """Text that the model wrote itself, token after token, each from its own prediction.
+
+    `sequences` and `length` say how much will be asked for.
+    """
+
+    predict: Callable[[Int[Tensor, "batch time"]], Float[Tensor, "batch time vocab"]]
+    vocab_size: int
+    seed: int = 0
+    sequences: int = 32
+    length: int = 256
+    source: str = "text sampled from the model itself"
+    sha256: str = ""
+    _written: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
+        longest = max(length, self.length)
+        missing = [n for n in numbers if len(self._written.get(n, ())) < length]
+        if missing:
+            self._written |= zip(missing, self._write(missing, longest), strict=True)
+        return torch.stack([self._written[n][:length] for n in numbers])
+
+    @cached_property
+    def frequencies(self) -> Float[Tensor, " vocab"]:
+        text = self.take(range(self.sequences), self.length)
+        counts = torch.bincount(text.flatten(), minlength=self.vocab_size)
+        return counts.double() / counts.sum()
+
+    def _write(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
+        """Each sequence has its own random numbers, so that it does not depend on the others."""
+        draws = torch.stack(
+            [
+                torch.rand(length, generator=generator(self.seed, n), dtype=torch.float64)
+                for n in numbers
+            ]
+        )
+        text = (draws[:, :1] * self.vocab_size).long()
+        while text.shape[1] < length:
+            reached = self._chances(text).cumsum(-1)
+            drawn = draws[:, text.shape[1], None] * reached[:, -1:]
+            next_token = torch.searchsorted(reached, drawn, right=True)
+            text = torch.cat([text, next_token.clamp(max=self.vocab_size - 1)], dim=1)
+        return text
+
+    def _chances(self, text: Int[Tensor, "batch time"]) -> Float[Tensor, "batch vocab"]:
+        outputs = self.predict(text)
+        if outputs.shape[-1] != self.vocab_size:
+            raise UsageError(
+                "the model does not predict tokens, so it cannot write the text to measure on",
+                got=f"{outputs.shape[-1]} outputs per step for {self.vocab_size} tokens",
+                expected="as many outputs as tokens",
+                do="Give --data, for example `--data synthetic:iid`.",
+            )
+        return outputs[:, -1].double().softmax(-1).cpu()

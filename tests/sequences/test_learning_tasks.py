@@ -1,0 +1,99 @@
+"""What the reference models are taught: inputs and targets, symbol by symbol."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqprobe.errors import UsageError
+from seqprobe.sequences.corpus import read_corpus
+from seqprobe.sequences.generator import generator
+from seqprobe.sequences.tasks import IGNORED, Copy, NextByte, Recall, task_named
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_copy() -> None:
+    task = Copy(distance=3, symbols=8)
+    inputs, targets = task.batch(50, seeded())
+    assert inputs.shape == targets.shape == (50, task.context) == (50, 6)
+    assert task.vocab_size == 9
+    for row, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+        seen = row[:3]
+        assert row[3] == 8, "the marker"
+        assert wanted[:3] == [IGNORED] * 3
+        assert wanted[3:] == seen, "from the marker on, the symbols again"
+        assert row[4:] == seen[:-1], "what was said so far"
+        assert max(seen) < 8
+
+
+def test_the_copied_symbol_lies_distance_back() -> None:
+    """At t the target is the input at t - distance."""
+    inputs, targets = Copy(distance=5).batch(20, seeded())
+    assert torch.equal(targets[:, 5:], inputs[:, :5])
+
+
+def test_recall() -> None:
+    task = Recall(distance=4, symbols=4)
+    inputs, targets = task.batch(50, seeded())
+    assert inputs.shape == targets.shape == (50, task.context) == (50, 5)
+    assert (inputs[:, 0] < 4).all()
+    assert set(inputs[:, 0].tolist()) == {0, 1, 2, 3}
+    assert (inputs[:, 1:] == 4).all(), "blanks"
+    assert (targets[:, :-1] == IGNORED).all()
+    assert torch.equal(targets[:, -1], inputs[:, 0])
+
+
+def test_next_byte(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_bytes(bytes(i % 251 for i in range(1000)))
+    task = NextByte(read_corpus(str(tmp_path / "book.txt")), context=16)
+    inputs, targets = task.batch(30, seeded())
+    assert inputs.shape == targets.shape == (30, 16)
+    assert torch.equal(targets[:, :-1], inputs[:, 1:])
+    assert torch.equal(targets, (inputs + 1) % 251)
+
+
+def test_held_out_is_from_the_other_part(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_bytes(b"a" * 900 + b"b" * 100)
+    task = NextByte(read_corpus(str(tmp_path / "book.txt")), context=16)
+    inputs, targets = task.held_out(1000)
+    assert set(inputs.flatten().tolist()) == set(targets.flatten().tolist()) == {ord("b")}
+    assert len(inputs) == 84, "each place once, however many are asked for"
+    assert set(task.batch(50, seeded())[0].flatten().tolist()) == {ord("a")}
+
+
+@pytest.mark.parametrize("task", [Copy(4), Recall(4)], ids=["copy", "recall"])
+def test_equal_generators_give_equal_batches(task: Copy | Recall) -> None:
+    assert all(map(torch.equal, task.batch(9, seeded(3)), task.batch(9, seeded(3))))
+    assert not torch.equal(task.batch(9, seeded(3))[0], task.batch(9, seeded(4))[0])
+    assert all(map(torch.equal, task.held_out(9), task.held_out(9)))
+
+
+def test_held_out_symbols_are_never_drawn_in_training() -> None:
+    task = Copy(12)
+    held_out = {tuple(row) for row in task.held_out(64)[0].tolist()}
+    for seed, step in [(0, 0), (0, 1), (1, 0), (3, 2000)]:
+        batch = task.batch(64, generator(seed, step))[0]
+        assert not held_out & {tuple(row) for row in batch.tolist()}
+
+
+def test_by_name(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_bytes(b"x" * 1000)
+    assert task_named("copy", context=9, distance=3) == Copy(3)
+    assert task_named("recall", context=9, distance=3) == Recall(3)
+    assert task_named(str(tmp_path / "book.txt"), context=9, distance=3).context == 9
+
+
+@pytest.mark.parametrize("context", [100, 900])
+def test_a_text_shorter_than_the_context_is_refused_before_training(
+    tmp_path: Path, context: int
+) -> None:
+    (tmp_path / "book.txt").write_bytes(b"x" * 1000)
+    corpus = read_corpus(str(tmp_path / "book.txt"))
+    NextByte(corpus, context=99)
+    with pytest.raises(UsageError, match=r"^book.txt: the text is shorter than one train") as said:
+        NextByte(corpus, context=context)
+    said.match(f"got 900 bytes to train on and 100 held out; expected at least {context + 1}")
+    said.match("a smaller context: --set context=")

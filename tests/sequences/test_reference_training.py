@@ -1,0 +1,258 @@
+"""Training: the same weights for the same seed, also when interrupted halfway."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqprobe.errors import FileError, UsageError
+from seqprobe.reference import training
+from seqprobe.reference.training import Recipe, learning_rate, recipe_from, train
+from seqprobe.sequences.tasks import Copy
+
+CPU = torch.device("cpu")
+TINY = {"steps": 6, "parameters": 4000, "context": 16, "batch": 4, "distance": 6, "warmup": 2}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(training, "HELD_OUT_SEQUENCES", 16)
+    monkeypatch.setattr(training, "width_for", lambda kind, parameters, **shape: 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> str:
+    path = tmp_path / "book.txt"
+    path.write_text("the cat sat on the mat and then it ran home. " * 30)
+    return str(path)
+
+
+def silent(_step: int, _bits: float) -> None:
+    pass
+
+
+def recipe(kind: str = "gru", **settings: Any) -> Recipe:
+    return recipe_from(kind, TINY | {"data": "copy"} | settings)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def interrupting(at: int) -> Callable[[int, float], None]:
+    def progress(step: int, _bits: float) -> None:
+        if step == at:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_deterministic_by_seed(tmp_path: Path) -> None:
+    for name, seed in {"one": 0, "same": 0, "other": 1}.items():
+        torch.rand(7)  # whatever was drawn before
+        train(recipe(seed=seed), tmp_path / f"{name}.pt", CPU, silent)
+    one, same, other = (weights(tmp_path / f"{n}.pt") for n in ("one", "same", "other"))
+    assert equal(one, same)
+    assert not equal(one, other)
+
+
+def test_seeds_differ_in_their_batches_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[int, list[Tensor]] = {0: [], 1: []}
+    original = Copy.batch
+
+    def spy(self: Copy, size: int, generator: torch.Generator) -> Any:
+        batch = original(self, size, generator)
+        drawn[seed].append(batch[0])
+        return batch
+
+    monkeypatch.setattr(Copy, "batch", spy)
+    for seed in drawn:
+        train(recipe(seed=seed), tmp_path / "net.pt", CPU, silent)
+    *trained, held_out = drawn[0]
+    assert len(trained) == TINY["steps"]
+    seen = [tuple(row) for batch in (*trained, *drawn[1][:-1]) for row in batch.tolist()]
+    assert len(set(seen)) == len(seen), "no sequence twice, in one run or the other"
+    assert not set(seen) & {tuple(row) for row in held_out.tolist()}
+
+
+class TestResuming:
+    @pytest.mark.parametrize("kind", ["gru", "attention"])
+    def test_bit_identical(self, tmp_path: Path, kind: str) -> None:
+        train(recipe(kind), tmp_path / "whole.pt", CPU, silent)
+        output = tmp_path / "halves.pt"
+        for at in (2, 4):
+            with pytest.raises(KeyboardInterrupt):
+                train(recipe(kind), output, CPU, interrupting(at))
+            assert not output.exists()
+            assert [p.name for p in tmp_path.glob("halves*")] == ["halves.pt.partial"]
+        steps: list[int] = []
+        train(recipe(kind), output, CPU, lambda step, bits: steps.append(step))
+        assert steps == [5, 6], "nothing is done twice"
+        assert not (tmp_path / "halves.pt.partial").exists()
+        assert equal(weights(tmp_path / "whole.pt"), weights(output))
+
+    def test_a_signal_in_the_middle_of_a_step(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C arrives between the weights' update and the step's end."""
+        train(recipe(), tmp_path / "whole.pt", CPU, silent)
+        original, calls = torch.optim.AdamW.step, []
+
+        def step(self: Any, *args: Any, **more: Any) -> Any:
+            done = original(self, *args, **more)
+            calls.append(1)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return done
+
+        monkeypatch.setattr(torch.optim.AdamW, "step", step)
+        output = tmp_path / "halves.pt"
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe(), output, CPU, silent)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        state = torch.load(tmp_path / "halves.pt.partial", weights_only=True)
+        assert state["step"] == 3
+        train(recipe(), output, CPU, silent)
+        assert len(calls) == TINY["steps"]
+        assert equal(weights(tmp_path / "whole.pt"), weights(output))
+
+    def test_saved_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(training, "SAVE_EVERY", 2)
+
+        def crash(step: int, _bits: float) -> None:
+            if step == 5:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            train(recipe(), tmp_path / "net.pt", CPU, crash)
+        state = torch.load(tmp_path / "net.pt.partial", weights_only=True)
+        assert state["step"] == 4
+
+    def test_another_recipe_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe(), tmp_path / "net.pt", CPU, interrupting(2))
+        with pytest.raises(UsageError, match="the interrupted run used another recipe") as said:
+            train(recipe(seed=1, steps=9), tmp_path / "net.pt", CPU, silent)
+        said.match("got steps=6 then, 9 now, seed=0 then, 1 now; expected the recipe it was")
+        said.match("net.pt.partial: .* delete the file to start anew")
+
+    def test_a_file_that_is_no_interrupted_run(self, tmp_path: Path) -> None:
+        partial = tmp_path / "net.pt.partial"
+        for contents in (b"", b"nonsense", b"PK\x03\x04"):
+            partial.write_bytes(contents)
+            with pytest.raises(FileError, match=r"the interrupted run cannot be read.*Delete it"):
+                train(recipe(), tmp_path / "net.pt", CPU, silent)
+        torch.save({"step": 3}, partial)
+        with pytest.raises(FileError, match="got KeyError"):
+            train(recipe(), tmp_path / "net.pt", CPU, silent)
+
+
+class TestCard:
+    def test_says_what_was_done(self, tmp_path: Path, book: str) -> None:
+        card = train(recipe(data=book, seed=3), tmp_path / "net.pt", CPU, silent)
+        assert json.loads((tmp_path / "net.json").read_text()) == card
+        assert torch.load(tmp_path / "net.pt", weights_only=True)["card"] == card
+        assert card["name"] == "net"
+        assert card["recipe"]["seed"] == 3
+        assert card["tokens"] == 6 * 4 * 16
+        assert card["parameters"] == sum(t.numel() for t in weights(tmp_path / "net.pt").values())
+        assert card["corpus"]["source"] == "book.txt"
+        assert len(card["corpus"]["sha256"]) == 64
+        assert 0 < card["trigram_bits"] < 2
+        assert 6 < card["held_out_bits"] < 10, "untrained: about 8 bits per byte"
+
+    def test_holds_no_folders(self, tmp_path: Path, book: str) -> None:
+        card = train(recipe(data=book), tmp_path / "net.pt", CPU, silent)
+        assert str(tmp_path) not in json.dumps(card)
+        assert str(tmp_path).encode() not in (tmp_path / "net.pt").read_bytes()
+
+    def test_its_command_repeats_the_run(self, tmp_path: Path) -> None:
+        card = train(recipe(seed=3), tmp_path / "net.pt", CPU, silent)
+        words = card["command"].split()
+        assert words[:3] == ["seqprobe", "train", "gru"]
+        settings = dict(word.split("=") for word in words if "=" in word)
+        typed = {k: v if k == "data" else int(v) for k, v in settings.items()}
+        assert recipe_from("gru", typed) == recipe(seed=3)
+
+    def test_a_task_has_no_corpus(self, tmp_path: Path) -> None:
+        card = train(recipe(), tmp_path / "net.pt", CPU, silent)
+        assert "corpus" not in card
+        assert "trigram_bits" not in card
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    """A few hundred steps of recalling one of four symbols: from two bits to none."""
+    losses: list[float] = []
+    settings: dict[str, Any] = {
+        "data": "recall",
+        "distance": 3,
+        "steps": 150,
+        "warmup": 10,
+        "batch": 32,
+    }
+    card = train(
+        recipe(**settings), tmp_path / "net.pt", CPU, lambda step, bits: losses.append(bits)
+    )
+    assert losses[0] > 1.5
+    assert card["held_out_bits"] < 0.1
+
+
+def test_learning_rate() -> None:
+    plan = Recipe("gru", steps=100, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(plan, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.001 + 0.999 / 2)
+    assert 0.001 < rates[99] < 0.003
+    assert learning_rate(Recipe("gru", steps=1, warmup=0), 0) > 0
+
+
+class TestSettings:
+    def test_unknown(self) -> None:
+        with pytest.raises(UsageError, match=r"no setting 'step'; .* Did you mean 'steps'") as said:
+            recipe_from("gru", {"step": 3})
+        assert said.value.exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("steps", "many"), ("steps", 0), ("steps", -3), ("steps", 2.5), ("steps", True),
+            ("heads", 0), ("parameters", 0), ("context", 0), ("batch", 0), ("seed", -1),
+            ("seed", 2**40), ("learning_rate", -1.0), ("learning_rate", "x"), ("clip", 0),
+            ("warmup", -1), ("data", 3), ("learning_rate", float("nan")),
+        ],
+    )  # fmt: skip
+    def test_impossible(self, name: str, value: Any) -> None:
+        with pytest.raises(UsageError, match=f"setting '{name}' has an impossible value; got"):
+            recipe_from("gru", {name: value})
+
+    def test_possible(self) -> None:
+        given = {"learning_rate": 1, "warmup": 0, "seed": 0, "clip": 0.5}
+        assert recipe_from("rnn", given).learning_rate == 1
+        assert recipe_from("attention", {}).layers == 4
+        assert recipe_from("attention", {"layers": 1}).layers == 1
+
+    def test_unknown_model(self) -> None:
+        with pytest.raises(UsageError, match=r"no reference model 'lsmt'; .* Did you mean 'lstm'"):
+            recipe_from("lsmt", {})
+
+    def test_the_card_needs_another_name(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"would have the name of its card; got net.json"):
+            train(recipe(), tmp_path / "net.json", CPU, silent)
+        assert not list(tmp_path.iterdir())
