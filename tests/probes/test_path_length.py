@@ -1,0 +1,137 @@
+"""Hops against closed forms, and reach against what was built in."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.probes.path_length import PathLength
+from seqprobe.reference import zoo
+from seqprobe.reference.language_models import build
+
+
+def hops(measurement):
+    return np.array(measurement.series[0].column("hops"), dtype=float)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_a_recurrence_takes_a_hop_per_step(show, kind):
+    measured = show(SequenceModel(build(kind, vocab_size=8, width=8, layers=2)), PathLength(20))
+    assert measured.metrics["at_distance"].value == 20
+    assert measured.metrics["exponent"].value == pytest.approx(1.0)
+
+
+def test_attention_takes_one_hop(show):
+    model = SequenceModel(build("attention", vocab_size=8, width=8, layers=2))
+    measured = show(model, PathLength(20))
+    assert hops(measured)[0] == 0
+    assert (hops(measured)[1:120] == 1).all()
+    assert measured.metrics["exponent"].value == 0
+
+
+@pytest.mark.parametrize(("window", "layers"), [(5, 1), (5, 3), (9, 2)])
+def test_window_attention_reaches_layers_times_window(show, window, layers):
+    measured = show(zoo.window_attention(window, layers), PathLength(20))
+    field = layers * (window - 1)
+    distance = np.arange(1, field + 1)
+    assert (hops(measured)[1 : field + 1] == np.ceil(distance / (window - 1))).all()
+    assert np.isnan(hops(measured)[field + 1 :]).all()
+    assert measured.metrics["reach"].value == field
+
+
+class Convolutions(nn.Module):
+    """A causal stack with a residual connection around every layer."""
+
+    def __init__(self, dilations, width=8, kernel=3):
+        super().__init__()
+        self.embedding = nn.Embedding(8, width)
+        self.layers = nn.ModuleList(Causal(width, kernel, dilation) for dilation in dilations)
+        self.head = nn.Linear(width, 8)
+
+    def forward(self, tokens):
+        x = self.embedding(tokens)
+        for layer in self.layers:
+            x = x + layer(x)
+        return self.head(x)
+
+
+class Causal(nn.Module):
+    def __init__(self, width, kernel, dilation):
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, kernel, dilation=dilation)
+        self.left = (kernel - 1) * dilation
+
+    def forward(self, x):
+        return self.conv(F.pad(x.transpose(1, 2), (self.left, 0))).transpose(1, 2)
+
+
+def test_a_convolution_stack_takes_a_hop_per_kernel(show):
+    measured = show(SequenceModel(Convolutions([1, 1, 1, 1])), PathLength(20))
+    assert hops(measured)[:9].tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert np.isnan(hops(measured)[9:]).all()
+    assert measured.metrics["reach"].value == 8
+
+
+def test_dilation_doubles_the_field_with_every_layer(show):
+    measured = show(SequenceModel(Convolutions([1, 2, 4])), PathLength(12))
+    assert measured.metrics["reach"].value == 2 * (1 + 2 + 4)
+    assert hops(measured)[14] == 3
+    assert np.isnan(hops(measured)[15:]).all()
+
+
+def test_both_directions_of_a_bidirectional_recurrence_count(show):
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(8, 8)
+            self.rnn = nn.GRU(8, 8, batch_first=True, bidirectional=True)
+            self.head = nn.Linear(16, 8)
+
+        def forward(self, tokens):
+            return self.head(self.rnn(self.embedding(tokens))[0])
+
+    model = SequenceModel(Both())
+    assert not model.causal
+    (mixer,) = model.mixers(32)
+    assert mixer.support.all()
+    assert show(model, PathLength(20)).metrics["at_distance"].value == 20
+
+
+def test_lag_oracle_is_reached_from_its_lag_alone(show):
+    measured = show(zoo.lag_oracle(7), PathLength(20))
+    reached = np.array(measured.series[0].column("reached"))
+    assert np.flatnonzero(reached).tolist() == [7]
+    assert "the model's own code" in measured.metrics["at_distance"].reason
+
+
+def test_memoryless_has_no_path_and_no_reach(show):
+    measured = show(zoo.memoryless(), PathLength(20))
+    assert measured.metrics["at_distance"].reason == "there is no path over 20 steps"
+    assert measured.metrics["reach"].value == 0
+
+
+def test_mixing_outside_the_recognised_modules_is_noticed(show):
+    """A skip over 30 steps in the model's own code, beside a window of 3."""
+
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = zoo.window_attention(3).module
+
+        def forward(self, tokens):
+            logits = self.inner(tokens)
+            return logits + F.pad(logits, (0, 0, 30, 0))[:, :-30]
+
+    measured = show(SequenceModel(Hidden()), PathLength(20))
+    assert measured.metrics["reach"].value == 32
+    assert "code outside the recognised modules mixes positions" in measured.warnings[0]
+
+
+def test_a_vanishing_weight_is_still_a_path(show):
+    """Attention so sharp that far keys do not move the last bit is one hop away all the same."""
+    model = SequenceModel(build("attention", vocab_size=8, width=8, layers=1))
+    with torch.no_grad():
+        model.module.blocks[0].attention.query_key_value.weight[:16] *= 12
+    assert (hops(show(model, PathLength(20), time=64))[1:50] == 1).all()
