@@ -1,0 +1,184 @@
+"""The main job: one model in, one report out; or several, side by side."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from seqprobe.assembly import assemble
+from seqprobe.checkpoints.load import Loaded, describe
+from seqprobe.checkpoints.load import load as load_checkpoint
+from seqprobe.contracts import Stream as StreamName
+from seqprobe.errors import ModelError, UsageError
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.report import Comparison, Report
+from seqprobe.runner.plan import Pass, plan
+from seqprobe.runner.registry import chosen
+from seqprobe.runner.run import Progress, run
+from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
+from seqprobe.sequences.streams import IidStream, Stream
+
+LENGTH, DISTANCE, SHORTEST = 256, 100, 16
+
+Analysable = SequenceModel | nn.Module | str | Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for, apart from the model.
+
+    `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for text
+    that the model itself writes. `probes`: ids, or None for all. `distance`: the distance that
+    matters to the user. `length`: of the sequences; None for the longest useful one that the
+    model takes. `limit`: sequences per probe, in place of each probe's own number. `device`,
+    `dtype`, `factory` and `settings` are for checkpoints. `command` is kept in the report.
+    """
+
+    data: str | None = None
+    probes: tuple[str, ...] | None = None
+    distance: int | None = None
+    length: int | None = None
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    factory: str | None = None
+    settings: Mapping[str, Any] | None = None
+    command: tuple[str, ...] = ()
+
+
+def silent(_label: str, _done: int, _total: int) -> None:
+    """No progress shown."""
+
+
+def load(path: str | Path, **request: Any) -> SequenceModel:
+    """The model in a checkpoint; `factory`, `settings`, `device` and `dtype` as in `Request`."""
+    return _loaded(path, Request(**request)).model
+
+
+def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -> Report:
+    """Measure one model.
+
+    Args:
+        model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
+        progress: called with a label, and how many of how many sequences are done.
+        **request: the fields of `Request`: data, probes, distance, length, limit, seed, device,
+            dtype, factory, settings.
+
+    Raises:
+        SeqProbeError: one line that says what is wrong and what to do.
+
+    Example:
+        >>> from seqprobe.reference import zoo
+        >>> report = analyze(zoo.memoryless(), data="synthetic:iid", length=64, limit=8)
+        >>> report["gradient-decay"].headline
+        'No gradient arrives from any input before the present one.'
+    """
+    asked = Request(**request)
+    return _Analysis(_loaded(model, asked), asked).report(progress)
+
+
+def compare(*models: Analysable, progress: Progress = silent, **request: Any) -> Comparison:
+    """Measure several models in the same way; arguments as for `analyze`."""
+    asked = Request(**request)
+    loaded = [_loaded(model, asked) for model in models]
+
+    def part(index: int) -> Progress:
+        def show(label: str, done: int, total: int) -> None:
+            name = loaded[index].record.name
+            progress(f"{name}: {label}", index * total + done, len(loaded) * total)
+
+        return show
+
+    analyses = [_Analysis(each, asked) for each in loaded]
+    return Comparison(tuple(a.report(part(index)) for index, a in enumerate(analyses)))
+
+
+def _loaded(model: Analysable, asked: Request) -> Loaded:
+    if isinstance(model, str | Path):
+        return load_checkpoint(
+            model,
+            factory=asked.factory,
+            settings=asked.settings,
+            device=asked.device,
+            dtype=asked.dtype,
+        )
+    wrapped = model if isinstance(model, SequenceModel) else SequenceModel(model)
+    return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
+
+
+class _Analysis:
+    """One model and one request, settled: how long, how far, on what."""
+
+    def __init__(self, loaded: Loaded, asked: Request) -> None:
+        self.model, self.record, self.asked = loaded.model, loaded.record, asked
+        self.length = self._settled_length()
+        self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
+        probes = [probe(distance=self.distance, seed=asked.seed) for probe in chosen(asked.probes)]
+        self.order = [probe.id for probe in probes]
+        self.passes = plan(probes, self.length, asked.limit)
+        self.data = self._data(self.passes)
+        self.alphabet = alphabet_of(self.data)
+
+    def _settled_length(self) -> int:
+        """What was asked for; else the longest useful length that the model takes."""
+        asked = self.asked
+        wanted = asked.length or max(LENGTH, 2 * (asked.distance or 0) + 2)
+        if wanted < SHORTEST or (asked.distance or 0) >= wanted:
+            raise UsageError(
+                "the sequences are too short for what is asked",
+                got=f"length {wanted} and distance {asked.distance or DISTANCE}",
+                expected=f"a length of at least {SHORTEST}, and above the distance",
+                do="Raise --length or lower --distance.",
+            )
+        while True:
+            try:
+                self.model(self.model.example(1, wanted))
+            except ModelError:
+                if asked.length or wanted // 2 < SHORTEST:
+                    raise
+                wanted //= 2
+                if wanted <= (asked.distance or 0):
+                    raise
+            else:
+                return wanted
+
+    def _data(self, passes: list[Pass]) -> Stream:
+        asked, model = self.asked, self.model
+        if model.features:
+            return noise_for(asked.data, model.features, model.dtype, asked.seed)
+        assert model.vocab_size is not None
+        return stream_for(
+            asked.data,
+            lambda tokens: model(tokens.to(model.device)),
+            vocab_size=model.vocab_size,
+            sequences=max((p.needs.sequences for p in passes), default=1),
+            length=self.length,
+            seed=asked.seed,
+        )
+
+    def _symbols(self) -> Stream:
+        """The iid stream; for real-valued inputs the noise is independent already."""
+        if self.alphabet is None or self.model.vocab_size is None:
+            return self.data
+        return IidStream(self.alphabet, self.model.vocab_size, self.asked.seed)
+
+    def report(self, progress: Progress) -> Report:
+        started = time.monotonic()
+        sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
+        result = run(self.model, self.passes, sources, self.alphabet, progress)
+        result.outcomes.sort(key=lambda outcome: self.order.index(outcome.probe.id))
+        return assemble(
+            self.model,
+            self.record,
+            self.data,
+            result,
+            distance=self.distance,
+            length=self.length,
+            seed=self.asked.seed,
+            command=self.asked.command,
+            seconds=time.monotonic() - started,
+        )

@@ -1,0 +1,194 @@
+"""From what a run gave to the report that is written down."""
+
+import math
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Literal
+
+import torch
+
+from seqprobe.contracts import Finding, Status
+from seqprobe.diagnosis.case import Case
+from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.report import (
+    Check,
+    DataRecord,
+    Environment,
+    Figure,
+    ModelRecord,
+    Report,
+    Verdict,
+    Verification,
+)
+from seqprobe.runner.run import Outcome, Run
+from seqprobe.sequences.streams import Stream
+
+SAME = 1e-3
+DIGITS = 7
+LOSS_SEQUENCES = 8
+
+
+def assemble(
+    model: SequenceModel,
+    record: ModelRecord,
+    data: Stream,
+    result: Run,
+    *,
+    distance: int,
+    length: int,
+    seed: int,
+    command: tuple[str, ...],
+    seconds: float,
+) -> Report:
+    """Write down measurements, draw conclusions, and say how it all came about."""
+    measured = {o.probe.id: o.measurement for o in result.outcomes if o.measurement is not None}
+    case = Case(measured, distance, model.family, record.nonfinite)
+    findings = diagnose(case)
+    checks = tuple(_check(outcome, findings) for outcome in result.outcomes)
+    bits, floor = _loss_and_floor(model, data, length)
+    return Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        distance=distance,
+        environment=_environment(model, seed),
+        model=replace(record, verification=(*record.verification, *_steps(result, bits, floor))),
+        data=_data_record(data, result, length, floor),
+        verdict=_verdict(headline(case), findings, checks),
+        findings=findings,
+        checks=checks,
+        figures=tuple(_figure(check) for check in checks if check.figures),
+        tables=tuple(s.rounded(DIGITS) for m in measured.values() for s in m.series),
+        timing={"total": round(seconds, 2)},
+        warnings=_warnings(model, result),
+    )
+
+
+def _check(outcome: Outcome, findings: Sequence[Finding]) -> Check:
+    probe, measurement = type(outcome.probe), outcome.measurement
+    if outcome.error:
+        return Check.without_result(probe, "error", outcome.error)
+    if outcome.not_applicable:
+        return Check.without_result(probe, "not applicable", outcome.not_applicable)
+    if measurement is None:
+        return Check.without_result(probe, "not run", "Interrupted before it saw any sequence.")
+    first = next((finding for finding in findings if finding.check == probe.id), None)
+    return replace(
+        Check.of(probe, measurement, seconds=round(outcome.seconds, 2)),
+        status=status_of(probe.id, findings),
+        threshold=first.threshold if first else "",
+        remedy=first.remedy if first else "",
+    )
+
+
+def _figure(check: Check) -> Figure:
+    return Figure(check.figures[0], check.title, check.headline, check.reading, check.tables[0])
+
+
+def _verdict(summary: str, findings: Sequence[Finding], checks: Sequence[Check]) -> Verdict:
+    counts = Counter(check.status for check in checks)
+    worst: Status = findings[0].status if findings else "info"
+    if not summary:
+        summary = next((check.headline for check in checks), "Nothing was measured.")
+    return Verdict(worst, summary, {s: counts[s] for s in ORDER if counts[s]})
+
+
+def _steps(result: Run, bits: float | None, floor: float | None) -> list[Verification]:
+    """How we know that this is the user's model."""
+    steps = [Verification("finite outputs", "passed")]
+    if bits is not None and floor is not None:
+        passed: Literal["passed", "failed"] = "passed" if bits < floor else "failed"
+        reference = f"{floor:.3f}"
+        steps.append(
+            Verification(
+                "predicts the data better than token frequencies alone",
+                passed,
+                f"{bits:.3f} bits per token",
+                reference,
+            )
+        )
+    if result.largest_difference is not None:
+        difference = result.largest_difference
+        steps.append(
+            Verification(
+                "probed forward equals the plain forward",
+                "passed" if difference < SAME else "failed",
+                f"largest relative difference {difference:.1e}",
+            )
+        )
+    return steps
+
+
+def _loss_and_floor(
+    model: SequenceModel, data: Stream, length: int
+) -> tuple[float | None, float | None]:
+    """Mean bits per next token, and what knowing the token frequencies alone would give."""
+    if data.frequencies is None:
+        return None, None
+    tokens = data.take(range(LOSS_SEQUENCES), length).to(model.device)
+    outputs = model(tokens)
+    if outputs.shape[-1] != len(data.frequencies):
+        return None, None
+    told = outputs[:, :-1].double().log_softmax(-1).gather(-1, tokens[:, 1:, None])
+    chances = data.frequencies.double().clamp(min=1e-12).log()[tokens[:, 1:].cpu()]
+    return -told.mean().item() / math.log(2), -chances.mean().item() / math.log(2)
+
+
+def _data_record(data: Stream, result: Run, length: int, floor: float | None) -> DataRecord:
+    fed = [outcome for outcome in result.outcomes if outcome.probe.needs.stream == "data"]
+    sequences = max((_seen(outcome) for outcome in fed), default=0)
+    return DataRecord(
+        source=data.source,
+        sha256=data.sha256,
+        tokenizer="none" if data.frequencies is None else "bytes" if data.sha256 else "tokens",
+        sequences=sequences,
+        tokens=sequences * length,
+        split="held out" if data.sha256 else "",
+        unigram_nll=floor,
+    )
+
+
+def _seen(outcome: Outcome) -> int:
+    return sum(len(rows["sequence"]) for rows in outcome.probe.evidence)
+
+
+def _warnings(model: SequenceModel, result: Run) -> tuple[str, ...]:
+    warnings = []
+    if result.interrupted:
+        warnings.append("Interrupted: measured on the sequences seen until then.")
+    if model.mixes_batch_rows:
+        warnings.append(
+            "Rows of a batch influence each other: a sequence is not read alone. Check batch_first."
+        )
+    if (result.largest_difference or 0.0) >= SAME:
+        warnings.append(
+            "The probed forward differs from the plain one; do not trust gradients and states."
+        )
+    return tuple(warnings)
+
+
+def _environment(model: SequenceModel, seed: int) -> Environment:
+    return Environment(
+        **{
+            name: _version(name)
+            for name in ("seqprobe", "torch", "captum", "numpy", "scipy", "seaborn")
+        },
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        seed=seed,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

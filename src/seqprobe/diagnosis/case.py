@@ -1,0 +1,47 @@
+"""What a rule may look at, and how it looks at it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from seqprobe.contracts import Estimate, Finding, Measurement
+
+
+@dataclass(frozen=True)
+class Case:
+    """The measurements of one model, and the distance that the user asks about.
+
+    `family` as in `SequenceModel`; `nonfinite` names tensors with NaN or infinity.
+    """
+
+    measurements: Mapping[str, Measurement]
+    distance: int
+    family: str = "unknown"
+    nonfinite: tuple[str, ...] = ()
+
+    def estimate(self, metric: str) -> Estimate | None:
+        """A metric named `check.metric`, if it can support a finding at all."""
+        check, name = metric.split(".")
+        measurement = self.measurements.get(check)
+        found = measurement.metrics.get(name) if measurement else None
+        return found if found is not None and found.supports_findings else None
+
+
+Rule = Callable[[Case], Iterable[Finding]]
+
+
+def below(estimate: Estimate | None, threshold: float) -> bool:
+    """Whether the whole interval lies below; an unbounded side never does."""
+    if estimate is None:
+        return False
+    top = estimate.value if estimate.exact else estimate.high
+    return top is not None and top < threshold
+
+
+def above(estimate: Estimate | None, threshold: float) -> bool:
+    """Whether the whole interval lies above."""
+    if estimate is None:
+        return False
+    bottom = estimate.low if estimate.low is not None else estimate.value
+    return (
+        bottom is not None and bottom > threshold and (estimate.exact or estimate.low is not None)
+    )

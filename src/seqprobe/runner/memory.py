@@ -1,0 +1,37 @@
+"""How many sequences fit at once."""
+
+import psutil
+import torch
+from torch import Tensor
+
+from seqprobe.models.sequence_model import SequenceModel
+
+LARGEST_BATCH = 32
+SHARE = 0.25
+
+
+def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
+    """Sequences whose saved tensors take at most a quarter of the free memory."""
+    needed = max(_saved_bytes(model, inputs[:1], gradients=gradients), 1)
+    return int(min(max(SHARE * _free_bytes(model.device) // needed, 1), LARGEST_BATCH))
+
+
+def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
+    """What autograd keeps for one sequence; each storage counts once."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        observed = model.observe(inputs, gradients=gradients)
+    states = [observed.outputs, *observed.states.values()]
+    outside = sum(state.nbytes for state in states)
+    return outside + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,197 @@
+"""Run a plan: each batch passes through the model once for all probes that share it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from seqprobe.contracts import Measurement, Mixer, Needs, Observation, Probe, Stream
+from seqprobe.errors import NotApplicable
+from seqprobe.models.calling import is_out_of_memory
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.runner.memory import batch_size
+from seqprobe.runner.plan import Pass
+from seqprobe.sequences import streams
+
+Progress = Callable[[str, int, int], None]
+_log = logging.getLogger("seqprobe")
+
+
+@dataclass
+class Outcome:
+    """What came of one probe: a measurement, or why there is none."""
+
+    probe: Probe
+    measurement: Measurement | None = None
+    not_applicable: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether the probe still wants to see sequences."""
+        return not (self.not_applicable or self.error)
+
+
+@dataclass
+class Run:
+    """All outcomes, and how far the probed forward was from the plain one, relative to it."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    largest_difference: float | None = None
+    interrupted: bool = False
+
+
+def run(
+    model: SequenceModel,
+    passes: Sequence[Pass],
+    sources: Mapping[Stream, streams.Stream],
+    alphabet: Tensor | None,
+    progress: Progress,
+) -> Run:
+    """Carry out all passes; a probe that fails leaves the others alone.
+
+    An interruption (Ctrl-C) ends the run early: what was seen until then is measured.
+    `progress` is called with what is going on, and how many of how many sequences are done.
+    """
+    result = Run()
+    sweeps = [_Sweep(model, each, sources[each.needs.stream], alphabet, result) for each in passes]
+    total, done = sum(each.needs.sequences for each in passes), 0
+    try:
+        for sweep in sweeps:
+            for seen in sweep.batches():
+                progress(sweep.label, done + seen, total)
+            done += sweep.each.needs.sequences
+    except KeyboardInterrupt:
+        result.interrupted = True
+    for outcome in result.outcomes:
+        progress(f"computing {outcome.probe.id}", done, total)
+        _compute(outcome)
+    return result
+
+
+class _Sweep:
+    """One pass: its batches, and the outcomes of its probes."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        each: Pass,
+        stream: streams.Stream,
+        alphabet: Tensor | None,
+        result: Run,
+    ) -> None:
+        self.model, self.each, self.stream = model, each, stream
+        self.alphabet, self.result = alphabet, result
+        self.outcomes = [
+            Outcome(probe, not_applicable=_obstacle(model, probe.needs)) for probe in each.probes
+        ]
+        result.outcomes += self.outcomes
+
+    @property
+    def label(self) -> str:
+        return ", ".join(outcome.probe.id for outcome in self.outcomes if outcome.open)
+
+    def batches(self) -> Iterator[int]:
+        """Show one batch after the other to all probes; yields how many sequences they saw.
+
+        A batch that does not fit into memory is tried again at half its size.
+        """
+        needs, start = self.each.needs, 0
+        if not self.label:
+            return
+        mixers = self.model.mixers(needs.length) if needs.mixing else ()
+        size = batch_size(self.model, self._inputs([0]), gradients=needs.gradients)
+        while start < needs.sequences and self.label:
+            numbers = range(start, min(start + size, needs.sequences))
+            try:
+                self._show(self._observation(numbers, mixers))
+                start = numbers.stop
+                yield start
+            except Exception as error:
+                if not is_out_of_memory(error) or size == 1:
+                    raise
+                size //= 2
+
+    def _inputs(self, numbers: Sequence[int]) -> Tensor:
+        return self.stream.take(numbers, self.each.needs.length).to(self.model.device)
+
+    def _observation(self, numbers: Sequence[int], mixers: tuple[Mixer, ...]) -> Observation:
+        needs, inputs = self.each.needs, self._inputs(numbers)
+        shared: dict[str, Any] = {
+            "sequences": numbers,
+            "inputs": inputs,
+            "rerun": self.model,
+            "frequencies": self.stream.frequencies,
+            "alphabet": self.alphabet,
+            "mixers": mixers,
+            "causal": self.model.causal,
+        }
+        if not (needs.states or needs.gradients):
+            return Observation(outputs=self.model(inputs), **shared)
+        observed = self.model.observe(inputs, gradients=needs.gradients)
+        if numbers[0] == 0:
+            self._compare(observed.outputs, self.model(inputs))
+        return Observation(
+            outputs=observed.outputs,
+            states=observed.states,
+            embeddings=observed.embeddings,
+            **shared,
+        )
+
+    def _compare(self, probed: Tensor, plain: Tensor) -> None:
+        difference = float(
+            (probed.detach() - plain).abs().max() / plain.abs().max().clamp(min=1e-30)
+        )
+        self.result.largest_difference = max(self.result.largest_difference or 0.0, difference)
+
+    def _show(self, observation: Observation) -> None:
+        """Probes are immutable: nothing is kept of a batch that ran out of memory halfway."""
+        updated = [(outcome, *_updated(outcome, observation)) for outcome in self.outcomes]
+        for outcome, probe, seconds in updated:
+            outcome.probe, outcome.seconds = probe, outcome.seconds + seconds
+
+
+def _obstacle(model: SequenceModel, needs: Needs) -> str:
+    """Why a probe cannot be served by this model at all."""
+    if needs.tokens and model.features:
+        return "needs tokens; this model reads real-valued features"
+    if needs.gradients and not (model.embedding or model.features):
+        return "no nn.Embedding takes the tokens, so there is nothing continuous to differentiate"
+    return ""
+
+
+def _updated(outcome: Outcome, observation: Observation) -> tuple[Probe, float]:
+    started = time.monotonic()
+    probe = outcome.probe
+    if outcome.open:
+        with _kept_apart(outcome):
+            probe = probe.update(observation)
+    return probe, time.monotonic() - started
+
+
+def _compute(outcome: Outcome) -> None:
+    if not outcome.open or not outcome.probe.evidence:
+        return
+    started = time.monotonic()
+    with _kept_apart(outcome):
+        outcome.measurement = outcome.probe.compute()
+    outcome.seconds += time.monotonic() - started
+
+
+@contextmanager
+def _kept_apart(outcome: Outcome) -> Iterator[None]:
+    """What goes wrong in one probe is written into its outcome; the others go on."""
+    try:
+        yield
+    except NotApplicable as reason:
+        outcome.not_applicable = str(reason)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        _log.debug("%s failed", outcome.probe.id, exc_info=True)
+        outcome.error = f"{type(error).__name__}: {error}"

@@ -1,0 +1,166 @@
+"""Rules fire on intervals that clear their threshold, and on nothing else."""
+
+import pytest
+
+import seqprobe
+from seqprobe.contracts import Estimate, Measurement, Null
+from seqprobe.diagnosis.case import Case, above, below
+from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
+from seqprobe.reference import zoo
+
+NULL = Null("nothing", 0.0, None, 0.0)
+
+
+def between(low, value, high, **more):
+    return Estimate(value, "", low=low, high=high, n=32, null=NULL, **more)
+
+
+def case(family="recurrent", nonfinite=(), **metrics):
+    """Metrics as `gradient_decay__at_distance=...`."""
+    checks: dict[str, dict[str, Estimate]] = {}
+    for name, estimate in metrics.items():
+        check, metric = name.split("__")
+        checks.setdefault(check.replace("_", "-"), {})[metric] = estimate
+    measured = {id: Measurement("", found, next(iter(found))) for id, found in checks.items()}
+    return Case(measured, 100, family, nonfinite)
+
+
+def rules(**metrics):
+    return {finding.rule for finding in diagnose(case(**metrics))}
+
+
+EXACT_50 = Estimate(50.0, "steps", exact=True)
+EXACT_500 = Estimate(500.0, "steps", exact=True)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "fires"),
+    [
+        ({"gradient_decay__at_distance": between(1e-9, 1e-8, 1e-7)}, {"gradient-vanished"}),
+        ({"gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4)}, {"gradient-vanished"}),
+        ({"gradient_decay__at_distance": between(1e-5, 1e-4, 2e-3)}, set()),
+        ({"gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2)}, {"gradient-arrives"}),
+        ({"gradient_decay__at_distance": between(5e-3, 3e-2, 4e-2)}, set()),
+        ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, {"gradient-explodes"}),
+        ({"gradient_decay__rate": between(-0.3, -0.2, 0.1)}, set()),
+        ({"path_length__reach": EXACT_50}, {"out-of-reach"}),
+        ({"path_length__reach": EXACT_500}, set()),
+        (
+            {
+                "path_length__reach": EXACT_500,
+                "gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4),
+            },
+            {"gradient-vanished", "reachable-but-vanished"},
+        ),
+        ({"position__horizon": between(20, 30, 40)}, {"unused-beyond"}),
+        ({"position__horizon": between(20, 30, 140)}, set()),
+        (
+            {
+                "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0),
+                "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
+            },
+            {"trainable-not-stored", "gradient-arrives"},
+        ),
+        (
+            {
+                "bottleneck__bits_at_distance": between(0.5, 0.6, 0.7, ceiling=3.0),
+                "position__at_distance": between(0.0, 1e-5, 1e-4),
+            },
+            {"stored-unused"},
+        ),
+        (
+            {
+                "bottleneck__bits_at_distance": between(0.1, 0.6, 0.7, ceiling=3.0),
+                "position__at_distance": between(0.0, 1e-5, 1e-4),
+            },
+            set(),
+        ),
+    ],
+)
+def test_a_rule_fires_where_the_interval_clears_its_threshold(metrics, fires):
+    assert rules(**metrics) == fires
+
+
+def test_attention_is_not_blamed_for_what_its_cache_holds():
+    metrics = {
+        "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0),
+        "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
+    }
+    assert "trainable-not-stored" not in rules(family="attention", **metrics)
+
+
+def test_weights_that_are_not_finite_come_first():
+    found = diagnose(case(nonfinite=("a.weight",), position__horizon=between(20, 30, 40)))
+    assert [finding.status for finding in found] == ["problem", "info"]
+    assert "a.weight" in found[0].statement
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        Estimate(1e-9, "", low=1e-10, high=1e-8),
+        Estimate(1e-9, "", null=NULL),
+        Estimate.missing("", "not measured"),
+    ],
+)
+def test_no_interval_or_no_null_no_finding(estimate):
+    assert rules(gradient_decay__at_distance=estimate) == set()
+
+
+def test_an_unbounded_side_clears_nothing():
+    at_least = Estimate(None, "steps", low=50.0, null=NULL, reason="longer than measured")
+    assert above(at_least, 40)
+    assert not below(at_least, 1000)
+    assert not above(None, 0)
+
+
+def test_every_finding_says_what_to_do_and_what_would_refute_it():
+    found = diagnose(
+        case(
+            path_length__reach=EXACT_50,
+            gradient_decay__at_distance=between(1e-9, 1e-8, 1e-7),
+            gradient_decay__rate=between(-0.3, -0.2, -0.1),
+            position__horizon=between(20, 30, 40),
+        )
+    )
+    assert len(found) == 4
+    for finding in found:
+        assert finding.statement.endswith(".")
+        assert finding.remedy
+        assert finding.falsified_by
+        assert finding.threshold
+        assert finding.source in ("theory", "paper", "our convention")
+    assert [ORDER.index(f.status) for f in found] == sorted(ORDER.index(f.status) for f in found)
+    assert status_of("path-length", found) == "problem"
+    assert status_of("bottleneck", found) == "info"
+
+
+def test_the_headline_names_the_four_quantities():
+    said = headline(
+        case(
+            path_length__reach=Estimate(None, "", low=127.0, exact=True, reason="still reached"),
+            position__horizon=between(20, 30, 40),
+        )
+    )
+    assert said == (
+        "The model can be reached from more than 127 steps back "
+        "and uses single tokens over 30 steps."
+    )
+
+
+@pytest.mark.parametrize("model", [zoo.memoryless, zoo.orthogonal_rnn, zoo.uniform_attention])
+def test_null_models_raise_no_false_alarm(model):
+    """What is truly absent may be called out of reach; nothing else may be claimed of it."""
+    report = seqprobe.analyze(model(), data="synthetic:iid", length=64, limit=16, distance=20)
+    alarms = {finding.rule for finding in report.findings if finding.status == "problem"}
+    assert alarms <= {"out-of-reach", "gradient-vanished"}
+    if model is not zoo.memoryless:
+        assert "gradient-vanished" not in alarms
+
+
+def test_a_window_limited_model_is_found():
+    model = zoo.window_attention(4)
+    report = seqprobe.analyze(model, data="synthetic:iid", length=64, limit=8, distance=20)
+    assert report.findings[0].rule == "out-of-reach"
+    assert "Nothing further back than 3 steps" in report.findings[0].statement
+    assert report["path-length"].status == "problem"
