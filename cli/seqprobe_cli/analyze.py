@@ -1,0 +1,42 @@
+"""`seqprobe analyze`: from a checkpoint to a report."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seqprobe_cli import options
+from seqprobe_cli.outputs import Outputs
+
+
+@click.command("analyze")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@options.measuring
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    checkpoint: Path,
+    output: Path | None,
+    json_output: Path | None,
+    fail_on: str | None,
+    **asked: Any,
+) -> None:
+    """Measure one checkpoint and write the report as HTML and JSON.
+
+    The last line on standard output is the path of the HTML report.
+    """
+    import seqprobe
+    from seqprobe_cli import summary
+    from seqprobe_cli.progress import progress_bar
+
+    outputs = Outputs.chosen(output or Path(f"{checkpoint.stem}-report.html"), json_output)
+    with progress_bar() as progress:
+        report = seqprobe.analyze(checkpoint, progress=progress, **options.request(**asked))
+    outputs.save(report)
+    summary.show(report)
+    click.echo(outputs.page)
+    if any("Interrupted" in warning for warning in report.warnings):
+        ctx.exit(130)
+    if summary.grave_enough(report, fail_on):
+        ctx.exit(1)

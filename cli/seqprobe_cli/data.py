@@ -1,0 +1,29 @@
+"""`seqprobe data`: what can be fed to a model, and which checkpoints come with the package."""
+
+import click
+
+
+@click.group("data")
+def command() -> None:
+    """Streams of sequences, and bundled checkpoints."""
+
+
+@command.command("list")
+def list_data() -> None:
+    """Show every stream, and every bundled checkpoint with its card."""
+    from seqprobe_data import checkpoints
+
+    click.echo("Streams for --data:")
+    click.echo("  FILE or FOLDER   text as bytes; a tenth is held out, and measured on")
+    click.echo("  stdlib           source text of this Python's standard library, likewise")
+    click.echo("  synthetic:iid    independent, equally likely tokens")
+    click.echo("  synthetic:copy   the same, the second half repeating the first")
+    click.echo("  (none)           text that the model itself writes")
+    click.echo("Bundled checkpoints:")
+    for path, card in checkpoints():
+        click.echo(
+            f"  {path}\n    {card['parameters']:,} parameters, {card['tokens']:,} tokens, "
+            f"held out {card['held_out_bits']} bits per byte "
+            f"(byte trigram {card['trigram_bits']})\n"
+            f"    {card['command']}"
+        )

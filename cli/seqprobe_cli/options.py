@@ -1,0 +1,92 @@
+"""Options that `analyze` and `compare` share, and how their values are read."""
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import click
+
+from seqprobe.errors import UsageError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_OPTIONS = (
+    click.option(
+        "--data",
+        help="Text file, folder, `stdlib`, or synthetic:iid, synthetic:copy.  "
+        "[default: text that the model itself writes]",
+    ),
+    click.option(
+        "--probe", "probes", multiple=True, metavar="NAME", help="Only this one (repeat)."
+    ),
+    click.option("--distance", type=click.IntRange(1), help="The distance that matters to you."),
+    click.option("--length", type=click.IntRange(1), help="Length of the sequences."),
+    click.option("--limit", type=click.IntRange(1), help="Sequences per probe, for all probes."),
+    click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the module."),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="For the factory."),
+    click.option("--device", default="auto", show_default=True),
+    click.option("--dtype", default="float32", show_default=True, help="Precision of measuring."),
+    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True),
+    click.option("-o", "--output", type=_FILE, help="HTML report."),
+    click.option(
+        "--json", "json_output", type=_FILE, help="JSON report.  [default: beside the HTML]"
+    ),
+    click.option(
+        "--fail-on",
+        type=click.Choice(["attention", "problem"]),
+        help="Exit with 1 if a finding is at least this grave.",
+    ),
+)
+
+
+def measuring(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the shared options to a command, in the order in which they stand above."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def request(
+    *, data: str | None, probes: tuple[str, ...], settings: tuple[str, ...], **rest: Any
+) -> dict[str, Any]:
+    """What the library is asked for."""
+    return {
+        "data": data,
+        "probes": probes or None,
+        "settings": read_settings(settings),
+        "command": recorded_command(),
+        **rest,
+    }
+
+
+def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value`, where the value is a Python literal or else a word."""
+    read = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                "not a setting",
+                got=repr(setting),
+                expected="name=value",
+                do="Repeat --set for each one, as in --set hidden=256.",
+            )
+        try:
+            read[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            read[name] = value
+    return read
+
+
+def recorded_command() -> tuple[str, ...]:
+    """The command as it is kept in reports: no folders of the user's machine."""
+    return ("seqprobe", *(_basename(word) for word in sys.argv[1:]))
+
+
+def _basename(word: str) -> str:
+    option, equals, value = word.partition("=")
+    if not equals or "/" in option or "\\" in option:
+        option, equals, value = "", "", word
+    is_path = "/" in value or "\\" in value
+    return option + equals + (PureWindowsPath(value).name if is_path else value)

@@ -1,0 +1,33 @@
+"""What the terminal says about a report: the same as the first screen of the page."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from seqprobe.report import Report
+
+GRAVEST_FIRST = ("problem", "attention")
+
+
+def show(report: "Report") -> None:
+    """The verdict, a line per check, and the gravest findings with what to do."""
+    model = report.model
+    click.echo(
+        f"{model.name}: {model.family}, {model.parameters:,} parameters, on {report.data.source}"
+    )
+    click.echo(report.verdict.headline)
+    for check in report.checks:
+        click.echo(f"  {check.id:<15} {check.status:<10} {check.headline}")
+    for warning in report.warnings:
+        click.echo(f"  warning: {warning}")
+    for finding in [f for f in report.findings if f.status in GRAVEST_FIRST][:3]:
+        click.echo(f"  {finding.status}: {finding.statement}\n    Do: {finding.remedy}")
+
+
+def grave_enough(report: "Report", fail_on: str | None) -> bool:
+    """Whether any finding is at or above what `--fail-on` names."""
+    if fail_on is None:
+        return False
+    counted = GRAVEST_FIRST[: GRAVEST_FIRST.index(fail_on) + 1]
+    return any(finding.status in counted for finding in report.findings)
