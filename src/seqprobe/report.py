@@ -307,7 +307,9 @@ def load_reports(path: str | Path) -> Report | Comparison:
             got=str(error),
             do="Give the JSON that `seqprobe analyze --json` wrote.",
         ) from error
-    if not (isinstance(contents, dict) and contents.get("schema") == COMPARISON):
+    if not isinstance(contents, dict):
+        raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
+    if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
     return Comparison(tuple(Report.from_dict(c, path.name) for c in contents.get("reports", [])))
 
@@ -332,8 +334,13 @@ def comparison_of(paths: Sequence[str | Path]) -> Comparison:
 
 def _save(whole: Report | Comparison, reports: tuple[Report, ...], path: Path) -> Path:
     text = whole.to_json() if path.suffix == ".json" else _render(reports, path.suffix)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileError(
+            "the report cannot be written", where=str(path), got=error.strerror or str(error)
+        ) from error
     return path
 
 

@@ -75,7 +75,7 @@ def test_a_noisy_channel_has_its_closed_form(right):
     """The state names the symbol, or any one at random. Discriminant analysis alone is far too
     sure of itself here (it gives -3 bits); the temperature takes that back."""
     symbols, generator = 16, torch.Generator().manual_seed(0)
-    labels = torch.randint(symbols, (200, 40, 1), generator=generator)
+    labels = torch.randint(symbols, (400, 40, 1), generator=generator)
     named = torch.rand(labels.shape, generator=generator) < right
     other = torch.randint(symbols, labels.shape, generator=generator)
     states = F.one_hot(torch.where(named, labels, other)[..., 0], symbols).float()

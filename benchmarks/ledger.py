@@ -1,0 +1,145 @@
+"""Hold every probe against models whose answer is known, and write the score.
+
+    python benchmarks/ledger.py > docs/ledger.md
+
+Closed forms are in `seqprobe.reference.zoo`. Gradients and influence are measured in double
+precision, bits by sampling. Reports keep seven digits of their tables.
+"""
+
+import math
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+import seqprobe
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.reference import zoo
+
+Row = tuple[str, str, str, float, float]
+
+
+def measured(model: SequenceModel, probe: str, column: str, limit: int) -> np.ndarray:
+    """The first column of numbers of one probe, by distance, at its first site."""
+    report = seqprobe.analyze(
+        model, data=None if model.features else "synthetic:iid", probes=(probe,), length=128,
+        limit=limit, distance=20, dtype="float64",
+    )  # fmt: skip
+    check = report[probe]
+    if not check.tables:
+        raise SystemExit(f"{probe}: {check.status}: {check.headline}")
+    table = report.table(check.tables[0])
+    distances = table.column("distance")
+    count = distances.index(max(distances)) + 1
+    return np.array(
+        [math.nan if v is None else v for v in table.column(column)[:count]], dtype=float
+    )
+
+
+def gradients() -> Iterator[Row]:
+    """Relative gradient norms over all distances."""
+    for b in (0.0, 1.0, 2.0, 4.0):
+        curve = measured(zoo.constant_gate_lstm(b), "gradient-decay", "relative", 16)
+        truth = (1 / (1 + math.exp(-b))) ** np.arange(len(curve))
+        yield (
+            f"constant-gate LSTM, bias {b:g}",
+            "gradient-decay",
+            "sigmoid(b)^k",
+            *_worst(curve, truth),
+        )
+    for a in (0.5, 0.9):
+        curve = measured(zoo.leaky(a), "gradient-decay", "relative", 16)
+        yield (
+            f"leaky integrator, {a:g}",
+            "gradient-decay",
+            "a^k",
+            *_worst(curve, a ** np.arange(len(curve))),
+        )
+    for name, model in {
+        "orthogonal RNN": zoo.orthogonal_rnn(),
+        "uniform attention": zoo.uniform_attention(),
+    }.items():
+        curve = measured(model, "gradient-decay", "relative", 16)
+        yield name, "gradient-decay", "flat", *_worst(curve, np.ones(len(curve)))
+    curve = measured(zoo.memoryless(), "gradient-decay", "relative", 16)
+    yield "memoryless", "gradient-decay", "0 beyond k = 0", *_worst(curve, np.eye(1, len(curve))[0])
+
+
+def paths() -> Iterator[Row]:
+    """Hops, exact."""
+    for window, layers in ((5, 2), (9, 3)):
+        curve = measured(zoo.window_attention(window, layers), "path-length", "hops", 8)
+        field = layers * (window - 1)
+        truth = np.ceil(np.arange(field + 1) / (window - 1))
+        assert np.isnan(curve[field + 1 :]).all()
+        yield (
+            f"window attention {window}, {layers} layers",
+            "path-length",
+            "ceil(k/(W-1))",
+            *_worst(curve[: field + 1], truth),
+        )
+    curve = measured(zoo.orthogonal_rnn(), "path-length", "hops", 8)[:100]
+    yield "orthogonal RNN", "path-length", "k hops", *_worst(curve, np.arange(100.0))
+    curve = measured(zoo.uniform_attention(), "path-length", "hops", 8)[:100]
+    yield (
+        "uniform attention",
+        "path-length",
+        "1 hop",
+        *_worst(curve, np.minimum(np.arange(100.0), 1)),
+    )
+
+
+def influence() -> Iterator[Row]:
+    """KL divergence in bits."""
+    for lag, symbols, epsilon in ((7, 8, 0.1), (30, 4, 0.3)):
+        curve = measured(zoo.lag_oracle(lag, symbols, epsilon), "position", "kl_bits", 16)
+        truth = np.zeros(len(curve))
+        truth[lag] = zoo.lag_oracle_influence(symbols, epsilon)
+        yield f"lag-{lag} oracle, {symbols} symbols", "position", "one spike", *_worst(curve, truth)
+    curve = measured(zoo.memoryless(), "position", "kl_bits", 16)[1:]
+    yield "memoryless", "position", "0 beyond k = 0", *_worst(curve, np.zeros(len(curve)))
+
+
+def storage() -> Iterator[Row]:
+    """Lower bounds in bits; they may lie below the truth, not above."""
+    for depth, symbols in ((5, 8), (12, 4)):
+        curve = measured(zoo.shift_register(depth, symbols), "bottleneck", "lower_bound", 256)
+        truth = np.where(np.arange(len(curve)) < depth, math.log2(symbols), 0)
+        yield (
+            f"shift register {depth}, {symbols} symbols",
+            "bottleneck",
+            "log2 K for k < D",
+            *_worst(curve, truth),
+        )
+    for q in (0.3, 0.7):
+        curve = measured(zoo.random_replacement(q), "bottleneck", "lower_bound", 256)
+        truth = np.array([zoo.random_replacement_bits(q, 8, k) for k in range(len(curve))])
+        yield f"random replacement {q:g}", "bottleneck", "closed form", *_worst(curve, truth)
+    curve = measured(zoo.memoryless(), "bottleneck", "lower_bound", 256)
+    yield "memoryless", "bottleneck", "3 bits, then 0", *_worst(curve, 3 * np.eye(1, len(curve))[0])
+
+
+def _worst(curve: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """The largest shortfall and the largest excess over all distances."""
+    difference = curve - truth
+    return float((-difference).max(initial=0.0)) + 0.0, float(difference.max(initial=0.0)) + 0.0
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_default_dtype(torch.float64)
+    print(
+        "# The ledger\n\nEvery probe against models whose answer is known, over all distances "
+        "(tables keep seven digits)."
+    )
+    print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
+    print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
+    for part in (gradients, paths, influence, storage):
+        for model, probe, truth, under, over in part():
+            print(f"| {model} | `{probe}` | {truth} | {under:.1e} | {over:.1e} |")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
