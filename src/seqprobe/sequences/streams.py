@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -176,7 +175,7 @@ class SampledStream:
             self._written |= zip(missing, self._write(missing, longest), strict=True)
         return torch.stack([self._written[n][:length] for n in numbers])
 
-    @cached_property
+    @property
     def frequencies(self) -> Float[Tensor, " vocab"]:
         text = self.take(range(self.sequences), self.length)
         counts = torch.bincount(text.flatten(), minlength=self.vocab_size)
