@@ -143,7 +143,7 @@ def test_the_headline_names_the_four_quantities():
         )
     )
     assert said == (
-        "The model can be reached from more than 127 steps back "
+        "The model can be reached from at least 127 steps back "
         "and uses single tokens over 30 steps."
     )
 

@@ -45,5 +45,5 @@ def _steps(case: Case, metric: str) -> str:
     if found is None or (found.value is None and found.low is None):
         return ""
     if found.value is None:
-        return f"more than {found.low:.0f} steps"
+        return f"at least {found.low:.0f} steps"
     return f"{found.value:.0f} steps"
