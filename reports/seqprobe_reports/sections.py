@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Finding, Series
-from seqprobe.report import Check
+from seqprobe.records import Check
 from seqprobe_reports.subjects import Subject
 
 WITHOUT_RESULT = ("not applicable", "not run", "error")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Series
-from seqprobe.report import Check, Report
+from seqprobe.records import Check
+from seqprobe.report import Report
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from seqprobe.contracts import Finding, Status
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.report import (
+from seqprobe.records import (
     Check,
     DataRecord,
     Environment,
     Figure,
     ModelRecord,
-    Report,
     Verdict,
     Verification,
 )
+from seqprobe.report import Report
 from seqprobe.runner.run import Outcome, Run
 from seqprobe.sequences.streams import Stream
 

@@ -7,7 +7,8 @@ from textwrap import dedent
 import pytest
 import torch
 
-from seqprobe.reference.training import recipe_from, train
+from seqprobe.reference.recipe import recipe_from
+from seqprobe.reference.training import train
 
 Code = Callable[[str], str]
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from seqprobe.contracts import Estimate, Finding, Null, Series
-from seqprobe.report import (
+from seqprobe.records import (
     Assumption,
     Check,
     DataRecord,
     Environment,
     Figure,
     ModelRecord,
-    Report,
     Verdict,
     Verification,
 )
+from seqprobe.report import Report
 
 DISTANCES = np.arange(257)
 SITES = ("output", "rnn.state_l0", "rnn.state_l1", "embedding")

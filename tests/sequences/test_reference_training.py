@@ -13,7 +13,8 @@ from torch import Tensor
 
 from seqprobe.errors import FileError, UsageError
 from seqprobe.reference import training
-from seqprobe.reference.training import Recipe, learning_rate, recipe_from, train
+from seqprobe.reference.recipe import Recipe, learning_rate, recipe_from
+from seqprobe.reference.training import train
 from seqprobe.sequences.tasks import Copy
 
 CPU = torch.device("cpu")

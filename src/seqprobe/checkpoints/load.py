@@ -13,7 +13,7 @@ from seqprobe.checkpoints.layouts import reference
 from seqprobe.checkpoints.weights import Contents, read, stripped
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.report import ModelRecord, Verification
+from seqprobe.records import ModelRecord, Verification
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 

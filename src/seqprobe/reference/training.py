@@ -1,15 +1,14 @@
 """Train a reference model: deterministic by seed, resumable, the recipe kept in the file."""
 
-import difflib
 import json
 import math
 import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,71 +19,14 @@ from torch.nn import functional as F
 from seqprobe.atomic import replacing
 from seqprobe.errors import FileError, UsageError
 from seqprobe.estimators.ngram import ngram_bits
-from seqprobe.reference.language_models import KINDS, Kind, build, width_for
+from seqprobe.reference.language_models import build, width_for
+from seqprobe.reference.recipe import Recipe, command, learning_rate
 from seqprobe.sequences.generator import generator
 from seqprobe.sequences.tasks import IGNORED, Batch, NextByte, Task, task_named
 
 FORMAT = "seqprobe.reference/1"
 SAVE_EVERY = 200
 HELD_OUT_SEQUENCES = 1024
-LAYERS = {"lstm": 2, "gru": 2, "rnn": 2, "attention": 4}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the trained weights, apart from the hardware."""
-
-    kind: Kind
-    data: str = "stdlib"
-    distance: int = 32
-    parameters: int = 1_000_000
-    layers: int = 2
-    heads: int = 4
-    context: int = 256
-    batch: int = 16
-    steps: int = 2000
-    learning_rate: float = 4e-3
-    warmup: int = 100
-    clip: float = 1.0
-    seed: int = 0
-
-
-def recipe_from(kind: str, settings: Mapping[str, Any]) -> Recipe:
-    """A recipe with some of its fields set by name."""
-    known = {field.name: field for field in fields(Recipe) if field.name != "kind"}
-    for name, value in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"no setting {name!r}",
-                expected=f"one of {', '.join(known)}",
-                do=f"Did you mean {near[0]!r}?" if near else "",
-            )
-        if not _possible(name, value, known[name].default):
-            raise UsageError(
-                f"setting {name!r} has an impossible value",
-                got=repr(value),
-                expected=f"a value such as {known[name].default!r}",
-                do="See `seqprobe train --help`.",
-            )
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        raise UsageError(
-            f"no reference model {kind!r}",
-            expected=f"one of {', '.join(KINDS)}",
-            do=f"Did you mean {near[0]!r}?" if near else "",
-        )
-    return Recipe(**{"kind": kind, "layers": LAYERS[kind], **settings})
-
-
-def _possible(name: str, value: Any, default: Any) -> bool:
-    """Whether a value is of the default's type and in its range."""
-    if isinstance(default, str):
-        return isinstance(value, str)
-    if isinstance(value, bool) or not isinstance(value, (int, type(default))):
-        return False
-    lowest = 0 if name in ("seed", "warmup") else 1 if isinstance(default, int) else 1e-12
-    return bool(lowest <= value < 2**31)
 
 
 def train(
@@ -206,14 +148,6 @@ def _read_partial(path: Path, device: torch.device) -> dict[str, Any]:
         ) from error
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to a tenth of a percent of the peak."""
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
-    return recipe.learning_rate * (0.001 + 0.999 * (1 + math.cos(math.pi * done)) / 2)
-
-
 def _architecture(recipe: Recipe, task: Task) -> dict[str, Any]:
     shape = {
         "vocab_size": task.vocab_size,
@@ -264,7 +198,7 @@ def _card(run: _Run, name: str) -> dict[str, Any]:
     recipe = replace(run.recipe, data=Path(run.recipe.data).name)  # no folders of the user's
     card: dict[str, Any] = {
         "name": Path(name).stem,
-        "command": _command(recipe, name),
+        "command": command(recipe, name),
         "recipe": asdict(recipe),
         "architecture": run.architecture,
         "parameters": sum(p.numel() for p in run.model.parameters()),
@@ -293,13 +227,6 @@ def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-
-
-def _command(recipe: Recipe, name: str) -> str:
-    defaults = asdict(recipe_from(recipe.kind, {}))
-    changed = {k: v for k, v in asdict(recipe).items() if v != defaults[k]}
-    options = "".join(f" --set {key}={value}" for key, value in changed.items())
-    return f"seqprobe train {recipe.kind}{options} -o {name}"
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:

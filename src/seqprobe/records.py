@@ -1,0 +1,170 @@
+"""What stands in a report: the checks, the model, the data, the circumstances, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from seqprobe.contracts import Estimate, Measurement, Null, Probe, Status
+
+
+@dataclass(frozen=True)
+class Check:
+    """One probe's measurement as it is written down.
+
+    `value` to `null` repeat the headline metric, for readers that want one number per check.
+    """
+
+    id: str
+    version: int
+    title: str
+    question: str
+    status: Status
+    headline: str
+    value: float | None = None
+    unit: str = ""
+    interval: tuple[float | None, float | None] | None = None
+    level: float | None = None
+    n: int = 0
+    null: Null | None = None
+    threshold: str = ""
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    method: str = ""
+    reading: str = ""
+    limits: str = ""
+    references: tuple[str, ...] = ()
+    remedy: str = ""
+    figures: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+
+    @classmethod
+    def of(cls, probe: type[Probe], measurement: Measurement, **more: Any) -> Check:
+        """Write down a measurement under its probe's name."""
+        estimate = measurement.estimate
+        bounded = estimate.low is not None or estimate.high is not None
+        return cls(
+            **_identity(probe),
+            status="info",
+            headline=measurement.headline,
+            value=estimate.value,
+            unit=estimate.unit,
+            interval=(estimate.low, estimate.high) if bounded else None,
+            level=None if estimate.exact else estimate.level,
+            n=estimate.n,
+            null=estimate.null,
+            metrics=measurement.metrics,
+            figures=tuple(series.id for series in measurement.series[:1]),
+            tables=tuple(series.id for series in measurement.series),
+            warnings=measurement.warnings,
+            **more,
+        )
+
+    @classmethod
+    def without_result(cls, probe: type[Probe], status: Status, why: str) -> Check:
+        """A check that did not apply, did not run, or failed."""
+        error = why if status == "error" else ""
+        return cls(**_identity(probe), status=status, headline=why, error=error)
+
+
+def _identity(probe: type[Probe]) -> dict[str, Any]:
+    names = ("id", "version", "title", "question", "method", "reading", "limits", "references")
+    return {name: getattr(probe, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a figure shows; it is drawn from its table whenever a page is rendered."""
+
+    id: str
+    title: str
+    alt: str
+    caption: str
+    table: str
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Something the file does not say about the model, and who decided it."""
+
+    name: str
+    value: str
+    decided_by: Literal["file", "user", "likelihood", "default"]
+    margin: float | None = None
+    z: float | None = None
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One step of: how we know this is your model."""
+
+    step: str
+    status: Literal["passed", "failed", "not run"]
+    value: float | str | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """Which model was measured. `plan` is what was recognised: embedding, mixers, sites, head."""
+
+    name: str
+    family: str
+    parameters: int
+    dtypes: tuple[str, ...]
+    plan: Mapping[str, Any]
+    source: Literal["module", "state_dict", "hf", "factory"] = "module"
+    container: str = ""
+    layout: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    unsafe_pickle: bool = False
+    tied: tuple[str, ...] = ()
+    nonfinite: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    verification: tuple[Verification, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What the model was fed."""
+
+    source: str
+    sha256: str
+    tokenizer: str
+    sequences: int
+    tokens: int
+    split: str = ""
+    unigram_nll: float | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and with what it was measured."""
+
+    seqprobe: str
+    python: str
+    torch: str
+    captum: str
+    numpy: str
+    scipy: str
+    seaborn: str
+    platform: str
+    device: str
+    dtype: str
+    threads: int
+    seed: int
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence, and how many checks have which status."""
+
+    status: Status
+    headline: str
+    counts: Mapping[str, int]
