@@ -86,3 +86,11 @@ def test_probes_are_immutable_and_merge_in_any_order():
 def test_a_probe_that_saw_nothing_says_so():
     with pytest.raises(ValueError, match="compute\\(\\) before any update"):
         Counting().compute()
+
+
+def test_curves_are_stacked_and_single_values_repeated():
+    parts = [
+        {"distance": range(2), "site": "a", "x": [1.0, 2.0]},
+        {"distance": range(1), "site": "bb", "x": np.nan},
+    ]
+    assert Series.stacked("s", parts).rows == ((0, "a", 1.0), (1, "a", 2.0), (0, "bb", None))

@@ -138,6 +138,13 @@ class Series:
         gaps = any(cell is None for row in rows for cell in row)
         return cls(id, heads, rows, len(rows), "not estimable there" if gaps else "")
 
+    @classmethod
+    def stacked(cls, id: str, parts: Sequence[Mapping[str, Any]]) -> Series:
+        """Several curves over distance in one table; a single value holds for all its rows."""
+        even = [dict(zip(part, np.broadcast_arrays(*part.values()), strict=True)) for part in parts]
+        columns = {name: np.concatenate([part[name] for part in even]) for name in parts[0]}
+        return cls.of(id, columns, {"distance": "steps"})
+
     def rounded(self, digits: int) -> Series:
         """The same table with its numbers kept to so many significant digits."""
 

@@ -1,7 +1,6 @@
 """How many bits about each past symbol can be read from the state."""
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -105,7 +104,7 @@ class Bottleneck(Probe):
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="total_bits",
-            series=(_series(curves),),
+            series=(Series.stacked(self.id, [_columns(curve) for curve in curves]),),
             warnings=_warnings(curves[0]),
         )
 
@@ -262,21 +261,15 @@ def _warnings(curve: _Curve) -> tuple[str, ...]:
     )
 
 
-def _series(curves: list[_Curve]) -> Series:
-    columns: dict[str, list[object]] = defaultdict(list)
-    for curve in curves:
-        lags = len(curve.value)
-        parts = {
-            "distance": range(lags),
-            "site": [curve.site] * lags,
-            "lower_bound": curve.value,
-            "low": curve.low,
-            "high": curve.high,
-            "estimate": curve.bits.estimate.numpy(),
-            "null": curve.null,
-            "null_high": curve.null_high,
-            "ceiling": [curve.ceiling] * lags,
-        }
-        for name, part in parts.items():
-            columns[name].extend(part)
-    return Series.of("bottleneck", columns, {"distance": "steps"})
+def _columns(curve: _Curve) -> dict[str, object]:
+    return {
+        "distance": range(len(curve.value)),
+        "site": curve.site,
+        "lower_bound": curve.value,
+        "low": curve.low,
+        "high": curve.high,
+        "estimate": curve.bits.estimate.numpy(),
+        "null": curve.null,
+        "null_high": curve.null_high,
+        "ceiling": curve.ceiling,
+    }

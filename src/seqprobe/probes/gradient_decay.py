@@ -1,7 +1,6 @@
 """How the gradient of outputs and states fades with distance to the input."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +108,7 @@ class GradientDecay(Probe):
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="horizon",
-            series=(_series(curves),),
+            series=(Series.stacked(self.id, [_columns(curve) for curve in curves]),),
             warnings=_warnings(curves[0]),
         )
 
@@ -233,27 +232,19 @@ def _warnings(curve: _Curve) -> tuple[str, ...]:
     return ()
 
 
-def _series(curves: list[_Curve]) -> Series:
-    columns: dict[str, list[object]] = defaultdict(list)
-    for curve in curves:
-        distances, (low, high) = (
-            len(curve.relative),
-            curve_interval(curve.replicates, len(curve.squares)),
-        )
-        parts = {
-            "distance": range(distances),
-            "site": [curve.site] * distances,
-            "relative": curve.relative,
-            "low": low,
-            "high": high,
-            "geometric": curve.geometric,
-            "fit": curve.fits[0].curve if curve.fits else [math.nan] * distances,
-            "law": [curve.fits[0].law if curve.fits else ""] * distances,
-            "n": [len(curve.squares)] * distances,
-        }
-        for name, part in parts.items():
-            columns[name].extend(part)
-    return Series.of("gradient-decay", columns, {"distance": "steps"})
+def _columns(curve: _Curve) -> dict[str, object]:
+    low, high = curve_interval(curve.replicates, len(curve.squares))
+    return {
+        "distance": range(len(curve.relative)),
+        "site": curve.site,
+        "relative": curve.relative,
+        "low": low,
+        "high": high,
+        "geometric": curve.geometric,
+        "fit": curve.fits[0].curve if curve.fits else math.nan,
+        "law": curve.fits[0].law if curve.fits else "",
+        "n": len(curve.squares),
+    }
 
 
 def squared_norms(
