@@ -1,11 +1,13 @@
 """What all tests share: one seed, few threads, and a way to show a model to a probe."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import torch
 
 from seqprobe.contracts import Measurement, Observation, Probe
+from seqprobe.models.autograd import Autograd
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.sequences.streams import IidStream, NoiseStream
 
@@ -58,14 +60,20 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
             stream.frequencies,
             stream.alphabet,
         )
-    observed = model.observe(inputs, gradients=needs.gradients)
+    derivatives = model.derivatives(inputs) if needs.gradients else None
+    observed = derivatives.observed if derivatives else model.observe(inputs, gradients=False)
     return Observation(
         sequences=numbers,
         inputs=inputs,
         outputs=observed.outputs,
         states=observed.states,
+        derivatives=derivatives,
+        layers=observed.layers,
+        recurrence=model.recurrence(observed),
         embeddings=observed.embeddings,
         rerun=model,
+        from_embeddings=partial(model.from_embeddings, inputs),
+        jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
         frequencies=frequencies,
         alphabet=alphabet,
         mixers=model.mixers(time) if needs.mixing else (),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from torch import nn
 from seqprobe.assembly import assemble
 from seqprobe.checkpoints.load import Loaded, describe
 from seqprobe.checkpoints.load import load as load_checkpoint
+from seqprobe.contracts import Baseline, Probe
 from seqprobe.contracts import Stream as StreamName
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.report import Comparison, Report
-from seqprobe.runner.plan import Pass, plan
+from seqprobe.runner.plan import plan
 from seqprobe.runner.registry import chosen
 from seqprobe.runner.run import Progress, run
 from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
-from seqprobe.sequences.streams import IidStream, Stream
+from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
 
 LENGTH, DISTANCE, SHORTEST = 256, 100, 16
 
@@ -33,8 +34,9 @@ class Request:
     `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for text
     that the model itself writes. `probes`: ids, or None for all. `distance`: the distance that
     matters to the user. `length`: of the sequences; None for the longest useful one that the
-    model takes. `limit`: sequences per probe, in place of each probe's own number. `device`,
-    `dtype`, `factory` and `settings` are for checkpoints. `command` is kept in the report.
+    model takes. `limit`: sequences per probe, in place of each probe's own number. `precision`,
+    `exact` and `attribution` go to the probes that know them. `device`, `dtype`, `factory` and
+    `settings` are for checkpoints. `command` is kept in the report.
     """
 
     data: str | None = None
@@ -42,6 +44,9 @@ class Request:
     distance: int | None = None
     length: int | None = None
     limit: int | None = None
+    precision: float = 0.05
+    exact: bool = False
+    attribution: str | None = None
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
@@ -65,8 +70,8 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
     Args:
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
-        **request: the fields of `Request`: data, probes, distance, length, limit, seed, device,
-            dtype, factory, settings.
+        **request: the fields of `Request`: data, probes, distance, length, limit, precision,
+            exact, attribution, seed, device, dtype, factory, settings.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -117,11 +122,22 @@ class _Analysis:
         self.model, self.record, self.asked = loaded.model, loaded.record, asked
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
-        probes = [probe(distance=self.distance, seed=asked.seed) for probe in chosen(asked.probes)]
+        probes = [self._built(probe) for probe in chosen(asked.probes)]
         self.order = [probe.id for probe in probes]
-        self.passes = plan(probes, self.length, asked.limit)
-        self.data = self._data(self.passes)
+        self.data = self._data(probes)
         self.alphabet = alphabet_of(self.data)
+        self.passes = plan(probes, self.length, asked.limit, self._baselines())
+
+    def _built(self, probe: type[Probe]) -> Probe:
+        """With whatever of the request the probe has a field for."""
+        known = {field.name for field in fields(probe)} & {field.name for field in fields(Request)}
+        given = {name: getattr(self.asked, name) for name in known}
+        return probe(**{**given, "distance": self.distance})
+
+    def _baselines(self) -> tuple[Baseline, ...]:
+        """Independent inputs are no baseline where they are the data."""
+        independent = isinstance(self.data, IidStream | NoiseStream)
+        return ("untrained",) if independent else ("untrained", "iid")
 
     def _settled_length(self) -> int:
         """What was asked for; else the longest useful length that the model takes."""
@@ -146,7 +162,7 @@ class _Analysis:
             else:
                 return wanted
 
-    def _data(self, passes: list[Pass]) -> Stream:
+    def _data(self, probes: list[Probe]) -> Stream:
         asked, model = self.asked, self.model
         if model.features:
             return noise_for(asked.data, model.features, model.dtype, asked.seed)
@@ -155,7 +171,7 @@ class _Analysis:
             asked.data,
             lambda tokens: model(tokens.to(model.device)),
             vocab_size=model.vocab_size,
-            sequences=max((p.needs.sequences for p in passes), default=1),
+            sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),
             length=self.length,
             seed=asked.seed,
         )

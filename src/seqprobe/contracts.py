@@ -11,15 +11,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
 Source = Literal["theory", "paper", "our convention"]
 Stream = Literal["data", "iid"]
+Baseline = Literal["untrained", "iid"]
 MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
 Cell = float | int | str | bool | None
 
@@ -212,10 +213,11 @@ class Needs:
     """What the runner must provide; it reads this and nothing else of a probe.
 
     `stream`: natural data, or independent identically distributed symbols. `states`: the
-    per-step states at the model's sites. `gradients`: embeddings that require grad, the graph
-    kept. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix positions.
-    `tokens`: symbols as inputs; real-valued features will not do. `sequences` and `length`
-    are what the probe would like to see.
+    per-step states at the model's sites. `gradients`: derivatives against the embeddings, and the
+    recurrence linearised. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix
+    positions. `tokens`: symbols as inputs; real-valued features will not do. `sequences` and
+    `length` are what the probe would like to see; `most` is up to how many sequences it takes
+    while its numbers are not settled.
     """
 
     stream: Stream
@@ -226,6 +228,7 @@ class Needs:
     tokens: bool = False
     sequences: int = 32
     length: int = 256
+    most: int = 0
 
 
 @dataclass(frozen=True)
@@ -240,22 +243,112 @@ class Mixer:
     support: Bool[Tensor, "time time"]
 
 
+class Gradients(NamedTuple):
+    """Natural logarithms of squared gradient norms, -inf where there is none.
+
+    `ahead` is the largest one at an input after the target.
+    """
+
+    log_squares: Float64[Tensor, "batch targets vectors distances"]
+    ahead: Float64[Tensor, " batch"]
+
+
+class Derivatives(ABC):
+    """What can be differentiated of one batch: any site at any step, against the embeddings."""
+
+    floor: float = -math.inf
+    """Logarithm of the smallest norm that the arithmetic can hold."""
+
+    @property
+    @abstractmethod
+    def widths(self) -> Mapping[str, int]:
+        """The sites, and the widths of their states; the first is `output`."""
+
+    @abstractmethod
+    def gradients(
+        self,
+        site: str,
+        steps: Int[Tensor, "batch targets"],
+        cotangents: Float[Tensor, "batch targets vectors width"],
+        window: int,
+    ) -> Gradients:
+        """Log ||d (v . state_t) / d e_{t-k}||^2 for k = 0 .. window.
+
+        The targets of one sequence are different steps, each with its own vectors v.
+        """
+
+
+@runtime_checkable
+class Jacobian(Protocol):
+    """d state_step / d e_s for the given steps s, in full."""
+
+    def __call__(
+        self, site: str, step: int, sources: Int[Tensor, " sources"]
+    ) -> Float[Tensor, "batch sources width embedding"]: ...
+
+
+@runtime_checkable
+class RecurrentLayer(Protocol):
+    """One layer of a recurrence along one batch."""
+
+    @property
+    def candidate_weight(self) -> Float[Tensor, "hidden hidden"]:
+        """From the last state to the new value, before any gate."""
+        ...
+
+    @property
+    def forget_bias(self) -> Float[Tensor, " hidden"] | None:
+        """What the gate that keeps the state gets without any input; None without such a gate."""
+        ...
+
+    @property
+    def retention(self) -> Float[Tensor, "time batch hidden"] | None:
+        """How open the gate is that keeps the state; None without such a gate."""
+        ...
+
+
+@runtime_checkable
+class Recurrence(Protocol):
+    """Stacked layers as one map from the state of a step to the state of the next one.
+
+    A state holds all that is carried, layer by layer, hidden before cell state.
+    """
+
+    @property
+    def width(self) -> int:
+        """Numbers in a state."""
+        ...
+
+    def push(
+        self, tangents: Float[Tensor, "batch vectors state"], step: int
+    ) -> Float[Tensor, "batch vectors state"]:
+        """From tangents at the state before a step to tangents at the state after it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Observation:
     """One batch of sequences seen passing through the model.
 
     `sequences` are stable numbers: random draws depend on them and not on the batch, so that
-    results do not depend on the batch size. `states` maps site names to per-step states; the
-    graph leads back to `embeddings`. `frequencies` is how often each token occurs in the
-    stream. `mixers` belong to sequences of their own length.
+    results do not depend on the batch size. `states` maps site names to per-step states, and
+    `layers` the recurrent ones among them to their gates; `recurrence` is there where all layers
+    run forward, one upon the other, `jacobian` where they do not. `rerun` takes inputs,
+    `from_embeddings` what the embedding made of them; the latter keeps the graph. `frequencies`
+    is how often each token occurs in the stream. `mixers` belong to sequences of their own length.
     """
 
     sequences: Sequence[int]
     inputs: Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
     outputs: Float[Tensor, "batch time classes"]
     states: Mapping[str, Float[Tensor, "batch time _"]] = field(default_factory=dict)
+    derivatives: Derivatives | None = None
+    layers: Mapping[str, RecurrentLayer] = field(default_factory=dict)
+    recurrence: Recurrence | None = None
     embeddings: Float[Tensor, "batch time embedding"] | None = None
     rerun: Callable[[Tensor], Tensor] | None = None
+    from_embeddings: Callable[[Tensor], Tensor] | None = None
+    jacobian: Jacobian | None = None
     frequencies: Float[Tensor, " vocab"] | None = None
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
@@ -274,7 +367,10 @@ class Probe(ABC):
     sequence, so that batches, resumed runs and ranks simply join. A new probe implements
     `observe` (one batch to rows) and `measure` (all rows to a Measurement).
 
-    `distance`: the distance the user asks about. `seed`: of every random draw.
+    `distance`: the distance the user asks about. `seed`: of every random draw. Any other field
+    that bears the name of something in a request gets that.
+
+    `baselines` are measured in the same way: the model before training, or independent inputs.
     """
 
     id: ClassVar[str]
@@ -285,6 +381,7 @@ class Probe(ABC):
     reading: ClassVar[str]
     limits: ClassVar[str]
     references: ClassVar[tuple[str, ...]]
+    baselines: ClassVar[tuple[Baseline, ...]] = ()
 
     distance: int = 100
     seed: int = 0
@@ -312,13 +409,34 @@ class Probe(ABC):
         """This probe, having seen also what the other one saw."""
         return replace(self, evidence=self.evidence + other.evidence)
 
-    def compute(self) -> Measurement:
-        """The measurement; the order in which batches came does not matter."""
+    def rows(self) -> Evidence:
+        """All evidence, in the order of the sequences and not of the batches."""
         if not self.evidence:
             raise ValueError(f"{self.id}: compute() before any update()")
         rows = {k: np.concatenate([e[k] for e in self.evidence]) for k in self.evidence[0]}
         order = np.argsort(rows["sequence"], kind="stable")
-        return self.measure({name: values[order] for name, values in rows.items()})
+        return {name: values[order] for name, values in rows.items()}
+
+    def compute(self) -> Measurement:
+        """The measurement; the order in which batches came does not matter."""
+        return self.measure(self.rows())
+
+    @property
+    def settled(self) -> bool:
+        """Whether its numbers are known well enough, so that it needs no more sequences."""
+        return True
+
+    def as_baseline(self: P) -> P:
+        """What to measure on a baseline."""
+        return self
+
+    def beside(self, own: Measurement, baselines: Mapping[str, Measurement]) -> Measurement:
+        """The measurement with the baselines' metrics and tables added under their names."""
+        metrics, series = dict(own.metrics), list(own.series)
+        for baseline, measured in baselines.items():
+            metrics |= {f"{name}_{baseline}": each for name, each in measured.metrics.items()}
+            series += [replace(table, id=f"{table.id}-{baseline}") for table in measured.series]
+        return replace(own, metrics=metrics, series=tuple(series))
 
     def random(self, sequence: int) -> np.random.Generator:
         """The generator that belongs to one sequence."""

@@ -43,6 +43,27 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ({"gradient_decay__at_distance": between(5e-3, 3e-2, 4e-2)}, set()),
         ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, {"gradient-explodes"}),
         ({"gradient_decay__rate": between(-0.3, -0.2, 0.1)}, set()),
+        ({"jacobian_spectrum__lyapunov_max": between(0.06, 0.1, 0.2)}, {"state-chaotic"}),
+        ({"jacobian_spectrum__lyapunov_max": between(0.04, 0.1, 0.2)}, set()),
+        ({"jacobian_spectrum__lyapunov_max": between(-0.03, -0.02, -0.011)}, {"state-forgets"}),
+        ({"jacobian_spectrum__lyapunov_max": between(-0.03, -0.02, -0.009)}, set()),
+        ({"jacobian_spectrum__primacy": between(11, 20, 30)}, {"primacy"}),
+        ({"jacobian_spectrum__primacy": between(9, 20, 30)}, set()),
+        (
+            {
+                "weights__forget_bias_max": Estimate(4.5, "", exact=True),
+                "gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4),
+            },
+            {"gates-too-closed", "gradient-vanished"},
+        ),
+        (
+            {
+                "weights__forget_bias_max": Estimate(4.6, "", exact=True),
+                "gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4),
+            },
+            {"gradient-vanished"},
+        ),
+        ({"weights__forget_bias_max": Estimate(1.0, "", exact=True)}, set()),
         ({"path_length__reach": EXACT_50}, {"out-of-reach"}),
         ({"path_length__reach": EXACT_500}, set()),
         (

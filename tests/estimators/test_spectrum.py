@@ -96,7 +96,8 @@ def test_jacobians_multiply_in_the_order_of_time():
 
 
 def test_a_long_product_of_small_matrices_shows_no_rounding_as_a_number():
-    """Of 2x2 matrices the determinant tells the second value. In float32 it is lost soon."""
+    """Of 2x2 matrices the determinant tells the second value. In float32 it is lost soon, and
+    rounding that grows again must not stand for it."""
     jacobians = torch.tensor([1.0, 0.3]).diag() @ torch.linalg.qr(torch.randn(120, 64, 2, 2)).Q
     push = lambda tangents, step: tangents @ jacobians[step].mT  # noqa: E731
     first, second = product_singular_values(push, 2, range(1, 121), batch=64).unbind(-1)
@@ -104,7 +105,7 @@ def test_a_long_product_of_small_matrices_shows_no_rounding_as_a_number():
     shown = second.isfinite()
     assert shown[0].all()
     assert not shown[-1].any()
-    assert (second - truth)[shown].abs().max() < 0.5
+    assert (second - truth)[shown].abs().max() < 0.1
 
 
 def test_a_map_that_forgets_everything():

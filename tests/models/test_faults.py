@@ -546,7 +546,7 @@ class TestNotFinite:
             self.unused(x)
             return self.inner(x)
 
-        nan = Does(lambda x: x * torch.nan)
+        nan = Block(Does(lambda x: x * torch.nan))
         module = Model(Forwards(forward, unused=nan, inner=Block(nn.Tanh())))
         assert self.found(module) is None
 
@@ -663,7 +663,7 @@ class TestNotFinite:
         module.embedding.sparse = True
         assert self.found(module) == "blocks.1.inner"
 
-    def test_the_graph_stays_alive(self) -> None:
+    def test_the_graph_stays_alive_and_unwatched(self, monkeypatch: pytest.MonkeyPatch) -> None:
         module, scalars = inside(torch.tanh), list[Tensor]()
 
         def run() -> Tensor:
@@ -671,6 +671,7 @@ class TestNotFinite:
             return scalars[0]
 
         assert where_gradient_is_not_finite(module, run) is None
+        monkeypatch.delattr("seqprobe.models.faults._is_finite")  # a hook left behind would fail
         scalars[0].backward()
         assert module.embedding.weight.grad is not None
 
@@ -822,8 +823,15 @@ class TestRows:
             y = self.good(x)
             return y.copy_(y.flip(0))  # type: ignore[no-any-return]
 
+        def overwriting(self: Any, x: Tensor) -> Tensor:
+            y: Tensor = self.bad(x)
+            x.copy_(x.flip(0))
+            return y
+
         with torch.no_grad():
             assert self.found(Model(Forwards(forward, good=nn.Tanh()))) == "blocks.0"
+            bad = Does(lambda x: x.cumsum(0))
+            assert self.found(Model(Forwards(overwriting, bad=bad))) == "blocks.0.bad"
 
     def test_nan_is_nan_in_both_runs(self) -> None:
         assert self.found(inside(lambda x: x * torch.nan)) is None

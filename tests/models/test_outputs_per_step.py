@@ -83,7 +83,10 @@ def test_flattened_rows_keep_the_order_of_the_inputs() -> None:
     [
         (torch.zeros(2, 5), r"tensors of shape \[\(2, 5\)\]"),
         (torch.zeros(2, 3), r"tensors of shape \[\(2, 3\)\]"),
-        (torch.zeros(2, 3, 5).long(), "got Tensor"),
+        (
+            torch.zeros(2, 3, 5).long(),
+            r"got only integers \(torch.int64\), such as",
+        ),
         ({"loss": LOSS}, r"tensors of shape \[\(\)\]"),
         ("text", "got str"),
         (None, "got NoneType"),

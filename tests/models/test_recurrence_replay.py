@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqprobe.models.recurrence import replayed, unrolled
+from seqprobe.models.recurrence import LayerRun, replayed, unrolled
 from seqprobe.models.sequence_model import SequenceModel
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
@@ -26,7 +26,7 @@ def same(ours: Any, theirs: Any, within: float) -> bool:
     )
 
 
-def keep_nothing(_name: str, _states: Tensor) -> None:
+def keep_nothing(_run: LayerRun) -> None:
     pass
 
 
@@ -72,9 +72,10 @@ def test_takes_the_users_initial_state(more: Any) -> None:
 
 def test_the_states_are_all_that_is_carried() -> None:
     lstm = nn.LSTM(5, 7, num_layers=2, batch_first=True, bidirectional=True)
-    kept: dict[str, Tensor] = {}
+    runs: list[LayerRun] = []
     x = torch.randn(4, 9, 5)
-    output, (hidden, cell) = unrolled(lstm, x, None, kept.__setitem__)
+    output, (hidden, cell) = unrolled(lstm, x, None, runs.append)
+    kept = {run.name: run.state for run in runs}
     assert list(kept) == ["state_l0", "state_l0_reverse", "state_l1", "state_l1_reverse"]
     last, first = kept["state_l1"][:, -1], kept["state_l1_reverse"][:, 0]
     assert torch.equal(last, torch.cat([hidden[2], cell[2]], dim=-1))

@@ -1,5 +1,6 @@
 """Singular values of Jacobians and of their products, at any distance."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from seqprobe.estimators.lyapunov import Push
 
 _LARGE = 1e12
-_ROUNDING = 256  # units of rounding that a product of small matrices leaves in a lost direction
+_ROUNDING = 16  # in units of rounding: what stands above is known to a tenth
 
 
 def effective_rank(singular_values: Float[Tensor, "*batch values"]) -> Float[Tensor, "*batch"]:
@@ -49,7 +50,8 @@ def product_singular_values(
 ) -> Float64[Tensor, "steps batch values"]:
     """Log singular values of the product of the first k Jacobians, for each k in ascending `steps`.
 
-    Rows are tangents, so this is the transposed product: its singular values are the same.
+    Rows are tangents, so this is the transposed product: its singular values are the same. What
+    is lost to rounding at one of the `steps` stays lost: if it grew again, rounding would grow.
     """
     if list(steps) != sorted(steps):
         raise ValueError(f"steps are {list(steps)}; they have to ascend")
@@ -61,7 +63,9 @@ def product_singular_values(
             tangents, log_factor = _rescaled(push(tangents, step))
             log_scale = log_scale + log_factor
         spectra.append(log_singular_values(tangents, log_scale))
-    return torch.stack(spectra)
+    values = torch.stack(spectra)
+    lost = values.isneginf().cumsum(0) > 0
+    return values.masked_fill(lost, -math.inf)
 
 
 def _rescaled(

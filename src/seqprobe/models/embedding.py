@@ -33,16 +33,24 @@ def find_embedding(
 
 @contextmanager
 def leaf_at(
-    embedding: nn.Embedding, time_first: bool, keep: Callable[[Tensor], None]
+    embedding: nn.Embedding,
+    time_first: bool,
+    keep: Callable[[Tensor], None],
+    instead: Float[Tensor, "batch time embedding"] | None = None,
 ) -> Iterator[None]:
-    """Within this context the embedding's output is a new leaf (batch, time, width)."""
+    """Within this context the embedding's output is a new leaf (batch, time, width), or `instead`.
+
+    The model gets a copy of it, which it may change in place.
+    """
 
     def hook(
         _module: nn.Module, _args: tuple[Any, ...], output: Float[Tensor, "_ _ embedding"]
     ) -> Tensor:
-        leaf = (output.transpose(0, 1) if time_first else output).detach().requires_grad_()
+        leaf = instead
+        if leaf is None:
+            leaf = (output.transpose(0, 1) if time_first else output).detach().requires_grad_()
         keep(leaf)
-        return leaf.transpose(0, 1) if time_first else leaf
+        return (leaf.transpose(0, 1) if time_first else leaf).clone()
 
     handle = embedding.register_forward_hook(hook)
     try:

@@ -170,19 +170,24 @@ class _Rerun:
         index = next(
             i for i, a in enumerate(self.call.args) if _time_axis(a, self.time) is not None
         )
-        if not torch.is_floating_point(self.call.args[index]):
+        derivatives = None
+        if torch.is_floating_point(self.call.args[index]):
+            derivatives = self._nonzero_derivatives(self.call.args[index])
+        if derivatives is None:
             return torch.stack([self.reached_from(p) for p in range(self.time)], dim=1)
-        return self._nonzero_derivatives(index)
+        return derivatives
 
-    def _nonzero_derivatives(self, index: int) -> Bool[Tensor, "time time"]:
-        args = list(self.call.args)
-        args[index] = leaf = args[index].detach().requires_grad_()
-        args = [leaf if arg is self.call.args[index] else arg for arg in args]
+    def _nonzero_derivatives(self, given: Tensor) -> Bool[Tensor, "time time"] | None:
+        """None where the module cuts the graph."""
+        leaf = given.detach().requires_grad_()
         axis = _time_axis(leaf, self.time)
         assert axis is not None
         with torch.enable_grad():
+            args = [leaf.clone() if arg is given else arg for arg in self.call.args]
             output = _over_time(self.part(*args, **self.call.kwargs), self.time)
             assert output is not None
+            if not output.requires_grad:
+                return None
             noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
             weighed = (output * noise.to(output)).flatten(1).sum(1).unbind()
         rows = []

@@ -25,10 +25,16 @@ def per_step_outputs(
     shapes = [tuple(tensor.shape) for tensor in _tensors(returned)]
     raise ModelError(
         "the module returns no output per step",
-        got=f"tensors of shape {shapes}" if shapes else type(returned).__name__,
+        got=f"tensors of shape {shapes}" if shapes else _kind(returned),
         expected=f"a floating-point tensor of shape {(*steps, 'classes')}",
         do="Give a factory whose forward returns the logits of every step (--model).",
     )
+
+
+def _kind(returned: Any) -> str:
+    if isinstance(returned, Tensor):
+        return f"only integers ({returned.dtype}), such as the most likely token, and no scores"
+    return type(returned).__name__
 
 
 def _unflattened(tensor: Tensor, steps: tuple[int, int], time_first: bool) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -10,24 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqprobe.contracts import Mixer
-from seqprobe.errors import ModelError, UsageError
+from seqprobe.errors import ModelError, NotApplicable, UsageError
+from seqprobe.models import refusals
+from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import call, undisturbed
 from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
+from seqprobe.models.observed import Observed
 from seqprobe.models.outputs import per_step_outputs
 from seqprobe.models.sites import blocks, existing, watched
+from seqprobe.models.stack import Stack
+from seqprobe.models.sweep import Sweep, agree, chained, cut_out
 
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
-
-
-@dataclass(frozen=True)
-class Observed:
-    """One probed forward: outputs, per-step states, and the embeddings they depend on."""
-
-    outputs: Outputs
-    states: dict[str, Float[Tensor, "batch time _"]]
-    embeddings: Float[Tensor, "batch time _"] | None
 
 
 class SequenceModel:
@@ -61,7 +56,7 @@ class SequenceModel:
         self.features = features
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
-        self._asked_sites = existing(module, sites)
+        self.asked_sites = existing(module, sites)
         tokens = self.example(3)
         self.embedding = None if features else find_embedding(module, tokens, lambda: self(tokens))
         if vocab_size is None and self.embedding:
@@ -73,25 +68,95 @@ class SequenceModel:
         with undisturbed(self.module), torch.no_grad():
             return self._run(inputs)
 
-    def observe(self, inputs: Inputs, *, gradients: bool = True) -> Observed:
-        """The forward with recurrent layers unrolled, states kept and embeddings as leaves."""
-        states: dict[str, list[Tensor]] = {}
+    def observe(
+        self,
+        inputs: Inputs,
+        *,
+        gradients: bool = True,
+        cut: bool = False,
+        embeddings: Float[Tensor, "batch time embedding"] | None = None,
+    ) -> Observed:
+        """The forward with recurrent layers unrolled, states kept and embeddings as leaves.
+
+        `cut` takes recurrences out of the graph: their outputs are new leaves. `embeddings` go
+        in place of what the embedding makes of the inputs.
+        """
         leaves: list[Tensor] = []
-        watching = watched(self.module, self._hooked_sites, self.time_first, states)
         with undisturbed(self.module), torch.set_grad_enabled(gradients), ExitStack() as stack:
-            stack.enter_context(watching)
+            seen = stack.enter_context(
+                watched(self.module, self._hooked_sites, self.time_first, cut=cut)
+            )
             if self.embedding:
-                leaf = leaf_at(self._embedding(), self.time_first, leaves.append)
+                leaf = leaf_at(self._embedding(), self.time_first, leaves.append, embeddings)
                 stack.enter_context(leaf)
             elif self.features:
-                inputs = inputs.detach().requires_grad_(gradients)
-                leaves.append(inputs)
+                inputs = inputs.detach() if embeddings is None else embeddings
+                leaves.append(inputs.requires_grad_(gradients or inputs.requires_grad))
             outputs = self._run(inputs)
         return Observed(
             outputs,
-            self._per_step(states, *outputs.shape[:2]),
-            leaves[0] if leaves and gradients else None,
+            self._per_step(seen.states, *outputs.shape[:2]),
+            leaves[0] if leaves else None,
+            {name: runs[0] for name, runs in seen.layers.items() if len(runs) == 1},
+            {path: cuts[0] for path, cuts in seen.cuts.items() if len(cuts) == 1},
         )
+
+    def derivatives(self, inputs: Inputs) -> Sweep | Autograd:
+        """Gradients of outputs and states on these inputs: by a sweep where that is exact.
+
+        Raises:
+            NotApplicable: there are none, or they would be wrong; the message says why and where.
+        """
+        if self.mixes_batch_rows:
+            raise self._rows_mix
+        if self.sweepable:
+            observed = self.observe(inputs, cut=True)
+            if chained(observed) and cut_out(observed):
+                return Sweep(observed)
+        return Autograd(self.module, self.observe, inputs, causal=self.causal)
+
+    @cached_property
+    def _rows_mix(self) -> NotApplicable:
+        inputs = self.example(self._unmistakable(3, 1))
+        edited = self._edited(inputs, 0, row=0)
+        return refusals.rows_mix(
+            self.module, lambda change: self(edited if change else inputs), len(inputs)
+        )
+
+    def from_embeddings(
+        self, inputs: Inputs, embeddings: Float[Tensor, "batch time embedding"]
+    ) -> Outputs:
+        """The outputs for these embeddings in place of those of the inputs; the graph is kept."""
+        repeated = inputs.repeat(len(embeddings) // len(inputs), *[1] * (inputs.ndim - 1))
+        return self.observe(repeated, embeddings=embeddings).outputs
+
+    def recurrence(self, observed: Observed) -> Stack | None:
+        """The whole state as a map from step to step, if stacked recurrences are all there is."""
+        if self.sweepable and chained(observed):
+            return Stack(list(observed.layers.values()))
+        return None
+
+    @cached_property
+    def sweepable(self) -> bool:
+        """Whether only stacked recurrences that run forward mix positions.
+
+        Held against automatic differentiation on a short sequence: whatever else the module
+        does between its parts would show there.
+        """
+        parts = [self.module.get_submodule(mixer.path) for mixer in self.kinds]
+        if not parts or not all(isinstance(part, nn.RNNBase) for part in parts):
+            return False
+        if any(part.bidirectional for part in parts) or self._hooked_sites or self.mixes_batch_rows:
+            return False
+        inputs = self.example(2)
+        observed = self.observe(inputs, cut=True)
+        if not (chained(observed) and cut_out(observed) and observed.outputs.requires_grad):
+            return False
+        try:
+            automatic = Autograd(self.module, self.observe, inputs, causal=True)
+            return agree(Sweep(observed), automatic, *inputs.shape[:2])
+        except NotApplicable:
+            return False
 
     def _per_step(
         self, states: dict[str, list[Tensor]], batch: int, time: int
@@ -102,7 +167,7 @@ class SequenceModel:
             for name, calls in states.items()
         }
         kept = {name: state for name, state in joined.items() if state.shape[:2] == (batch, time)}
-        for site in self._asked_sites:
+        for site in self.asked_sites:
             if not any(name == site or name.startswith(f"{site}.") for name in kept):
                 raise UsageError(
                     f"module {site!r} gives no state per step",
@@ -202,7 +267,7 @@ class SequenceModel:
     def _hooked_sites(self) -> tuple[str, ...]:
         """Blocks that hold a mixer other than a fused recurrence, and what the user asked for."""
         found = blocks(self.module, [mixer.path for mixer in self.kinds])
-        return tuple(dict.fromkeys([*found, *self._asked_sites]))
+        return tuple(dict.fromkeys([*found, *self.asked_sites]))
 
     def _run(self, inputs: Inputs) -> Outputs:
         batch, time = inputs.shape[:2]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,30 +10,47 @@ from torch import Tensor, nn
 
 from seqprobe.errors import UsageError
 from seqprobe.models.outputs import first_tensor
-from seqprobe.models.recurrence import replayed
+from seqprobe.models.recurrence import LayerRun, replayed
 
 Keep = Callable[[str, Tensor], None]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What the calls of one forward gave: states and recurrent layers by site, one per call, and
+    the outputs of recurrences that were cut out of the graph, by path.
+    """
+
+    states: dict[str, list[Tensor]] = field(default_factory=dict)
+    layers: dict[str, list[LayerRun]] = field(default_factory=dict)
+    cuts: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def keep(self, site: str, tensor: Tensor) -> None:
+        """Add the states of one call."""
+        self.states.setdefault(site, []).append(tensor)
+
+
 @contextmanager
 def watched(
-    module: nn.Module, hooked: Sequence[str], time_first: bool, states: dict[str, list[Tensor]]
-) -> Iterator[None]:
+    module: nn.Module, hooked: Sequence[str], time_first: bool, *, cut: bool
+) -> Iterator[Watched]:
     """Within this context every call of the module adds its states, (batch, time, width).
 
     Recurrent layers run unrolled; a module that is called once per step gives one step at a time.
     """
+    seen = Watched()
     with ExitStack() as stack:
         for path, part in module.named_modules():
             if isinstance(part, nn.RNNBase):
-                stack.enter_context(replayed(part, _keeper(states, path)))
+                cuts = seen.cuts.setdefault(path, []).append if cut else None
+                stack.enter_context(replayed(part, _layer_keeper(seen, path), cuts))
             elif isinstance(part, nn.RNNCellBase):
-                handle = part.register_forward_hook(_cell_hook(_keeper(states, path)))
+                handle = part.register_forward_hook(_cell_hook(seen.keep, _named(path, "state")))
                 stack.callback(handle.remove)
         for site in hooked:
-            hook = _output_hook(_keeper(states, ""), site, time_first)
+            hook = _output_hook(seen.keep, site, time_first)
             stack.callback(module.get_submodule(site).register_forward_hook(hook).remove)
-        yield
+        yield seen
 
 
 def blocks(module: nn.Module, paths: Sequence[str]) -> list[str]:
@@ -68,9 +86,15 @@ def _block(module: nn.Module, path: str) -> str:
     return path
 
 
-def _keeper(states: dict[str, list[Tensor]], path: str) -> Keep:
-    def keep(name: str, tensor: Tensor) -> None:
-        states.setdefault(f"{path}.{name}" if path else name, []).append(tensor)
+def _named(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _layer_keeper(seen: Watched, path: str) -> Callable[[LayerRun], None]:
+    def keep(run: LayerRun) -> None:
+        site = _named(path, run.name)
+        seen.layers.setdefault(site, []).append(run)
+        seen.keep(site, run.state)
 
     return keep
 
@@ -86,11 +110,11 @@ def _output_hook(keep: Keep, site: str, time_first: bool) -> Callable[..., None]
     return hook
 
 
-def _cell_hook(keep: Keep) -> Callable[..., None]:
+def _cell_hook(keep: Keep, site: str) -> Callable[..., None]:
     """A cell called once per step gives all that it carries: hidden and cell state, one step."""
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> None:
         parts = output if isinstance(output, tuple) else (output,)
-        keep("state", torch.cat(parts, dim=-1).unsqueeze(1))
+        keep(site, torch.cat(parts, dim=-1).unsqueeze(1))
 
     return hook

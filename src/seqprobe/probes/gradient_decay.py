@@ -1,19 +1,22 @@
-"""How the gradient of outputs and states fades with distance to the input."""
+"""How the gradient of outputs, losses and states fades with distance to the input."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from seqprobe.contracts import (
+    Baseline,
     Estimate,
     Evidence,
+    Gradients,
     Measurement,
     Needs,
     Null,
@@ -21,24 +24,39 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
-from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
-from seqprobe.estimators.decay import Fit, first_crossing, fit_decay, last_crossing
+from seqprobe.errors import UsageError
+from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
+from seqprobe.estimators.decay import exponential_rate, first_crossings, last_crossings
+from seqprobe.probes import attribution, gates
 
-TARGETS, PROJECTIONS = 2, 2
-HORIZON = 1e-3
+TARGETS, VECTORS = 4, 2
+HORIZON, CLEARLY = 1e-3, 10.0
+THIRDS = ("first", "middle")
+UNITS = {"half_life": "steps", "horizon": "steps", "at_distance": "", "rate": "nats/step"}
+_LOSS = {"loss": "output"}
+Mean = Callable[[SquaredNorms, float, int], DecayCurve]
 
 
 @dataclass(frozen=True)
 class GradientDecay(Probe):
-    """||d y_t / d e_{t-k}|| over the distance k, relative to k = 0."""
+    """||d y_t / d e_{t-k}|| over the distance k, relative to k = 0.
+
+    `precision`: more sequences are asked for until half-life and horizon are known so well.
+    `exact`: every direction of a state instead of random ones. `attribution`: a method of captum
+    to show beside the gradient. `whole`: every site, or only the output.
+    """
 
     id: ClassVar[str] = "gradient-decay"
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Gradient over distance"
     question: ClassVar[str] = "How much could the output change with an input k steps back?"
     method: ClassVar[str] = (
-        "The Jacobian of the output, and of every layer's state, at randomly chosen steps against "
-        "the input embeddings k steps earlier; Frobenius norms by random +-1 projections, root "
-        "mean square over sequences, divided by the value at distance 0."
+        "The Jacobian of the output, of every layer's state and of the loss at chosen steps "
+        "against the input embeddings k steps earlier; Frobenius norms by random +-1 projections "
+        "(two per step, or exact), divided by the norm at distance 0. The headline is the "
+        "geometric mean over sequences, the typical gradient; the root mean square, which a few "
+        "strong gradients dominate, stands beside it. Measured again on the untrained model and "
+        "on independent inputs."
     )
     reading: ClassVar[str] = (
         "A straight line on this logarithmic axis is exponential decay. Below the thin line "
@@ -48,167 +66,270 @@ class GradientDecay(Probe):
     limits: ClassVar[str] = (
         "Sensitivity, not use: a saturated unit can have no gradient and still matter. Averages "
         "over the sequences that were fed. The residual connection dominates distance 0 in "
-        "attention models, which lowers all their relative values."
+        "attention models, which lowers all their relative values; the half-life is counted from "
+        "distance 1 for that reason."
     )
     references: ClassVar[tuple[str, ...]] = (
         "Learning long-term dependencies with gradient descent is difficult (Bengio et al., 1994)",
         "On the difficulty of training recurrent neural networks (Pascanu et al., 2013)",
         "A stochastic estimator of the trace of the influence matrix (Hutchinson, 1989)",
     )
+    baselines: ClassVar[tuple[Baseline, ...]] = ("untrained", "iid")
+
+    precision: float = 0.05
+    exact: bool = False
+    attribution: str | None = None
+    whole: bool = True
+
+    def __post_init__(self) -> None:
+        known = attribution.METHODS
+        if self.attribution not in (None, *known):
+            raise UsageError(
+                f"no attribution {self.attribution!r}", expected=f"one of {', '.join(known)}"
+            )
+        if not self.precision > 0:
+            raise UsageError(
+                "a precision has to be above 0", got=f"{self.precision:g}", expected="such as 0.05"
+            )
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", states=True, gradients=True)
+        return Needs(stream="data", states=True, gradients=True, most=128 if self.whole else 0)
+
+    def as_baseline(self) -> "GradientDecay":
+        return replace(self, whole=False, attribution=None)
+
+    @property
+    def settled(self) -> bool:
+        output = self._curve(self.rows(), "output")
+        return not output.alive or not self._wide(output)
+
+    def _wide(self, output: DecayCurve) -> bool:
+        """Whether half-life or horizon is still known too roughly."""
+        return any(self._rough(*output.sampled(each)) for each in (half_lives, horizons))
+
+    def _rough(self, value: float, interval: tuple[float, float] | None) -> bool:
+        if interval is None:
+            return True
+        low, high = interval
+        return math.isfinite(high) and high - low > 2 * self.precision * value
 
     def observe(self, observation: Observation) -> Evidence:
-        embeddings = observation.embeddings
-        assert embeddings is not None
-        sites = {"output": observation.outputs, **observation.states}
-        window = 3 * embeddings.shape[1] // 4
-        squares, future = zip(
-            *(self._site(observation, state, embeddings, window) for state in sites.values()),
-            strict=True,
-        )
-        return {
-            "sites": np.tile(np.array(list(sites)), (len(squares[0]), 1)),
-            "squares": np.stack(squares, axis=1),
-            "future": np.stack(future, axis=1),
-            "floor": np.full(len(squares[0]), 1e3 * torch.finfo(embeddings.dtype).tiny),
-        }
-
-    def _site(
-        self, observation: Observation, state: Tensor, embeddings: Tensor, window: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Squared norms by (sequence, target, distance), and the largest after the target."""
-        time, rows = embeddings.shape[1], len(observation.sequences)
-        squares = np.zeros((rows, TARGETS, window + 1))
-        future = np.zeros(rows)
+        derivatives = observation.derivatives
+        assert derivatives is not None
+        time = observation.inputs.shape[1]
+        window = _window(time)
         generators = [self.random(number) for number in observation.sequences]
-        for target in range(TARGETS):
-            steps = torch.tensor([int(g.integers(window, time)) for g in generators])
-            for _ in range(PROJECTIONS):
-                signs = np.stack([g.choice((-1.0, 1.0), state.shape[-1]) for g in generators])
-                norms = squared_norms(state, embeddings, steps, torch.from_numpy(signs))
-                back = steps[:, None] - torch.arange(window + 1)
-                squares[:, target] += norms.gather(1, back).numpy() / PROJECTIONS
-                later = torch.arange(time) > steps[:, None]
-                future = np.maximum(future, (norms * later).amax(1).numpy())
-        return squares, future
+        steps, rows = _late(generators, time), dict[str, np.ndarray]()
+        for site in _sites(observation, whole=self.whole):
+            vectors = self._vectors(observation, site, steps, generators)
+            found = derivatives.gradients(_LOSS.get(site, site), steps, vectors, window)
+            rows |= _norms(site, found, exact=self.exact)
+            if site == "output":
+                rows["ahead"] = found.ahead.numpy()
+        if self.whole:
+            for third, early, before in _earlier(generators, time):
+                vectors = self._vectors(observation, "output", early, generators)
+                found = derivatives.gradients("output", early, vectors, before)
+                rows |= _norms(third, found, exact=self.exact)
+            rows |= gates.observe(observation, window)
+        if self.attribution:
+            rows |= attribution.observe(observation, self.attribution, steps, window)
+        return {**rows, "floor": np.full(len(generators), derivatives.floor)}
+
+    def _vectors(
+        self,
+        observation: Observation,
+        site: str,
+        steps: Int[Tensor, "batch targets"],
+        generators: list[np.random.Generator],
+    ) -> Float[Tensor, "batch targets vectors width"]:
+        """What each target step is multiplied by: directions, or the gradient of its loss."""
+        if site == "loss":
+            return _loss_gradients(observation, steps)
+        derivatives = observation.derivatives
+        assert derivatives is not None
+        shape, width = tuple(steps.shape), derivatives.widths[site]
+        if self.exact:
+            return torch.eye(width).expand(*shape, width, width)
+        signs = [g.choice((-1.0, 1.0), (shape[1], VECTORS, width)) for g in generators]
+        return torch.from_numpy(np.stack(signs))
 
     def measure(self, evidence: Evidence) -> Measurement:
-        sites = evidence["sites"][0].tolist()
-        floor = float(evidence["floor"][0])
-        curves = [
-            _Curve(site, evidence["squares"][:, index], floor, self.seed)
-            for index, site in enumerate(sites)
-        ]
-        future = float(np.sqrt(evidence["future"][:, 0].mean()))
-        metrics = _metrics(curves[0], future, self.distance)
+        sites = [name.removesuffix("/squares") for name in evidence if name.endswith("/squares")]
+        curves = {site: self._curve(evidence, site) for site in sites}
+        output = curves["output"]
+        whole = {site: curve for site, curve in curves.items() if site not in THIRDS}
+        metrics = _metrics(output, evidence["ahead"], self.distance)
+        tables = [Series.stacked(self.id, [*self._columns(evidence, whole)])]
+        if self.whole:
+            mean_square = self._curve(evidence, "output", DecayCurve.root_mean_square)
+            metrics["half_life_rms"] = _half_life(mean_square)
+            tables.append(Series.stacked(f"{self.id}-position", [*_thirds(curves)]))
+        for more in (gates, attribution):
+            metrics |= more.metrics(evidence)
+            tables += more.tables(self.id, evidence)
         return Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="horizon",
-            series=(Series.stacked(self.id, [_columns(curve) for curve in curves]),),
-            warnings=_warnings(curves[0]),
+            series=tuple(tables),
+            warnings=(*_warnings(output), *self._unsettled(output)),
+        )
+
+    def _curve(
+        self, evidence: Evidence, site: str, mean: Mean = DecayCurve.geometric
+    ) -> DecayCurve:
+        return mean(self._squared(evidence, site), float(evidence["floor"][0]), self.seed)
+
+    def _squared(self, evidence: Evidence, site: str) -> SquaredNorms:
+        vectors = 1 if self.exact or site == "loss" else VECTORS
+        return SquaredNorms(evidence[f"{site}/squares"], evidence[f"{site}/spread"], vectors)
+
+    def _columns(
+        self, evidence: Evidence, curves: Mapping[str, DecayCurve]
+    ) -> Iterator[dict[str, object]]:
+        for site, curve in curves.items():
+            low, high = curve.interval()
+            mean_square = self._curve(evidence, site, DecayCurve.root_mean_square)
+            best = curve.fits[0] if curve.fits else None
+            yield {
+                "distance": range(curve.window + 1),
+                "site": site,
+                "relative": np.exp(curve.relative),
+                "low": low,
+                "high": high,
+                "rms": np.exp(mean_square.relative),
+                "projection_error": self._squared(evidence, site).projection_error,
+                "fit": np.exp(best.logs) if best else math.nan,
+                "law": best.law if best else "",
+                "n": curve.sequences,
+            }
+
+    def _unsettled(self, output: DecayCurve) -> tuple[str, ...]:
+        if not self.whole or not output.alive or not self._wide(output):
+            return ()
+        return (
+            f"half-life or horizon is known less precisely than {self.precision:.0%} after "
+            f"{output.sequences} sequences",
         )
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """The norms at one site: squares by (sequence, target, distance)."""
-
-    site: str
-    squares: Float[np.ndarray, "sequences targets distances"]
-    floor: float
-    seed: int
-
-    @property
-    def scale(self) -> float:
-        """The root-mean-square norm at distance 0."""
-        return float(np.sqrt(self.squares[..., 0].mean()))
-
-    @property
-    def relative(self) -> Float[np.ndarray, " distances"]:
-        """The root-mean-square norm over distance, divided by the one at distance 0."""
-        return _relative(self.squares.mean((0, 1)))
-
-    @cached_property
-    def replicates(self) -> Float[np.ndarray, "resamples distances"]:
-        """The relative curve when sequences are drawn again."""
-        return _relative(resampled_means(self.squares.mean(1), self.seed))
-
-    @property
-    def geometric(self) -> Float[np.ndarray, " distances"]:
-        """The typical sequence rather than the root mean square."""
-        with np.errstate(divide="ignore"):
-            logs = 0.5 * np.log(self.squares).mean((0, 1))
-        return np.exp(logs - logs[0]) if np.isfinite(logs[0]) else np.full_like(logs, np.nan)
-
-    @cached_property
-    def fits(self) -> list[Fit]:
-        return fit_decay(self.relative, self.floor / self.scale) if self.scale else []
-
-    def sampled(
-        self, statistic: Callable[[np.ndarray], float]
-    ) -> tuple[float, tuple[float, float] | None]:
-        """A number read off the relative curve, and its interval."""
-        replicates = np.array([statistic(replicate) for replicate in self.replicates])
-        return statistic(self.relative), number_interval(replicates, len(self.squares))
+def half_lives(curves: Curves) -> np.ndarray:
+    """Steps from distance 1 in which each curve halves; infinite if it does not."""
+    with np.errstate(invalid="ignore"):
+        beyond = curves[:, 1:] - curves[:, 1:2]
+    return first_crossings(np.nan_to_num(beyond, nan=-np.inf), -math.log(2))
 
 
-def _relative(squares: Float[np.ndarray, "*some distances"]) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relative: np.ndarray = np.sqrt(squares / squares[..., :1])
-    return relative
+def horizons(curves: Curves) -> np.ndarray:
+    """After how many steps each curve stays below a thousandth; infinite if it does not."""
+    return last_crossings(curves, math.log(HORIZON))
 
 
-def _metrics(curve: _Curve, future: float, distance: int) -> dict[str, Estimate]:
-    window = len(curve.relative) - 1
-    if not curve.scale:
+def _window(time: int) -> int:
+    return 3 * time // 4
+
+
+def _late(generators: list[np.random.Generator], time: int) -> Int[Tensor, "batch targets"]:
+    """Target steps with a full window before them and a next token after them, spread evenly."""
+    first, last = _window(time), time - 1
+    edges = np.linspace(first, last, min(TARGETS, last - first) + 1).astype(int)
+    return torch.tensor([[int(g.integers(a, b)) for a, b in pairwise(edges)] for g in generators])
+
+
+def _earlier(
+    generators: list[np.random.Generator], time: int
+) -> Iterator[tuple[str, Int[Tensor, "batch 1"], int]]:
+    """A target in the first and in the middle third, and how far back it can look."""
+    spans = ((time // 6, time // 3), (time // 3, 2 * time // 3))
+    for third, (start, stop) in zip(THIRDS, spans, strict=True):
+        yield third, torch.tensor([[int(g.integers(start, stop))] for g in generators]), start
+
+
+def _sites(observation: Observation, *, whole: bool) -> list[str]:
+    derivatives, frequencies = observation.derivatives, observation.frequencies
+    assert derivatives is not None
+    if not whole:
+        return ["output"]
+    predicts = frequencies is not None and len(frequencies) == observation.outputs.shape[-1]
+    return ["output", *(["loss"] if predicts else []), *list(derivatives.widths)[1:]]
+
+
+def _loss_gradients(
+    observation: Observation, steps: Int[Tensor, "batch targets"]
+) -> Float[Tensor, "batch targets 1 classes"]:
+    """D loss_t / d y_t for the cross-entropy of the next token."""
+    at = torch.arange(len(steps))[:, None], steps
+    chances = observation.outputs.detach().cpu()[at].double().softmax(-1)
+    following = observation.inputs.cpu()[at[0], steps + 1]
+    return (chances - one_hot(following, chances.shape[-1])).unsqueeze(2)
+
+
+def _norms(name: str, found: Gradients, *, exact: bool) -> dict[str, np.ndarray]:
+    """One estimate of the squared norm per target, and how the single projections differ."""
+    squares = found.log_squares
+    several = squares.shape[2] > 1 and not exact
+    spread = (
+        squares.nan_to_num(neginf=0.0).var(2) if several else torch.zeros_like(squares[:, :, 0])
+    )
+    total = squares.logsumexp(2) - (math.log(squares.shape[2]) if several else 0.0)
+    return {f"{name}/squares": total.numpy(), f"{name}/spread": spread.numpy()}
+
+
+def _half_life(curve: DecayCurve) -> Estimate:
+    """A curve that may never halve has none: flat is said by the interval."""
+    if not curve.relative[1:2].max() > -math.inf:
+        return Estimate.missing("steps", "no gradient arrives from any earlier input")
+    value, about = curve.sampled(half_lives)
+    flat = about is not None and not math.isfinite(about[1])
+    return Estimate.sampled(
+        math.inf if flat else value, "steps", about, n=curve.sequences,
+        null=Null("memoryless model", 0.0), longest=float(curve.window - 1),
+        beyond=f"no decay: a fall to half within {curve.window - 1} steps is not established",
+    )  # fmt: skip
+
+
+def _metrics(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, Estimate]:
+    if not curve.alive:
         because = "the output has no gradient to its own input"
-        units = {"half_life": "steps", "horizon": "steps", "at_distance": "", "rate": "nats/step"}
-        return {name: Estimate.missing(unit, because) for name, unit in units.items()}
-    n = len(curve.squares)
-    leak = Null("gradient to inputs after the target", future / curve.scale)
-    never = Null("memoryless model", 0.0)
-    half_life, about_half = curve.sampled(lambda c: first_crossing(c, 0.5))
-    horizon, about_horizon = curve.sampled(lambda c: last_crossing(c, HORIZON))
-    metrics = {
-        "half_life": Estimate.sampled(
-            half_life, "steps", about_half, n=n, null=never, longest=float(window),
-            beyond=f"no decay: the gradient does not fall to half within {window} steps",
-        ),
+        return {name: Estimate.missing(unit, because) for name, unit in UNITS.items()}
+    horizon, about = curve.sampled(horizons)
+    return {
+        "half_life": _half_life(curve),
         "horizon": Estimate.sampled(
-            horizon, "steps", about_horizon, n=n, null=never, longest=float(window),
-            beyond=f"the gradient is still above {HORIZON:g} at {window} steps, the longest "
-            "measured",
+            horizon, "steps", about, n=curve.sequences, null=Null("memoryless model", 0.0),
+            longest=float(curve.window),
+            beyond=f"the gradient is still above {HORIZON:g} at {curve.window} steps, the "
+            "longest measured",
         ),
+        "at_distance": _at(curve, ahead, distance),
+        "rate": _rate(curve),
     }  # fmt: skip
-    if distance > window:
-        because = f"distance {distance} was not measured; {window} steps were"
-        metrics["at_distance"] = Estimate.missing("", because)
-    else:
-        value, about = curve.sampled(lambda c: float(c[distance]))
-        metrics["at_distance"] = Estimate.sampled(value, "", about, n=n, null=leak)
-    metrics["rate"] = _rate(curve, n)
-    return metrics
 
 
-def _rate(curve: _Curve, n: int) -> Estimate:
+def _at(curve: DecayCurve, ahead: np.ndarray, distance: int) -> Estimate:
+    if distance > curve.window:
+        because = f"distance {distance} was not measured; {curve.window} steps were"
+        return Estimate.missing("", because)
+    leak = Null(
+        "gradient to inputs after the target", float(np.exp(0.5 * ahead.max() - curve.scale))
+    )
+    value, about = curve.sampled(lambda curves: np.exp(curves[:, distance]))
+    return Estimate.sampled(value, "", about, n=curve.sequences, null=leak)
+
+
+def _rate(curve: DecayCurve) -> Estimate:
     """Of the exponential law, whether or not it fits best."""
-    if not curve.fits:
+    floor = curve.floor - curve.scale
+    value, about = curve.sampled(lambda curves: exponential_rate(curves, floor))
+    if math.isnan(value):
         return Estimate.missing("nats/step", "fewer than five distances lie above the floor")
-    floor = curve.floor / curve.scale
-
-    def rate(relative: np.ndarray) -> float:
-        fits = [fit.rate for fit in fit_decay(relative, floor) if fit.law == "exponential"]
-        return fits[0] if fits else np.inf
-
-    value, about = curve.sampled(rate)
-    return Estimate.sampled(value, "nats/step", about, n=n, null=Null("flat curve", 0.0))
+    null = Null("flat curve", 0.0)
+    return Estimate.sampled(value, "nats/step", about, n=curve.sequences, null=null)
 
 
-def _headline(metrics: dict[str, Estimate], distance: int) -> str:
+def _headline(metrics: Mapping[str, Estimate], distance: int) -> str:
     horizon, there = metrics["horizon"], metrics["at_distance"]
     if horizon.value is None:
         return horizon.reason[0].upper() + horizon.reason[1:] + "."
@@ -220,46 +341,35 @@ def _headline(metrics: dict[str, Estimate], distance: int) -> str:
         else ""
     )
     return (
-        f"The gradient falls below a thousandth of its value at distance 0 "
+        f"The typical gradient falls below a thousandth of its value at distance 0 "
         f"after {horizon.value:.0f} steps.{at}"
     )
 
 
-def _warnings(curve: _Curve) -> tuple[str, ...]:
-    if curve.fits and curve.fits[0].law != "exponential":
-        best = curve.fits[0]
-        return (f"by AICc the curve is {best.law}, not exponential; `rate` describes it poorly",)
-    return ()
+def _warnings(curve: DecayCurve) -> tuple[str, ...]:
+    """AICc alone often prefers a law with one parameter too many; a clear lead counts."""
+    scores = {fit.law: fit.aicc for fit in curve.fits}
+    if "exponential" not in scores or scores["exponential"] - min(scores.values()) < CLEARLY:
+        return ()
+    return (
+        f"by AICc the curve follows the law `{curve.fits[0].law}`, not an exponential; "
+        "`rate` describes it poorly",
+    )
 
 
-def _columns(curve: _Curve) -> dict[str, object]:
-    low, high = curve_interval(curve.replicates, len(curve.squares))
+def _thirds(curves: Mapping[str, DecayCurve]) -> Iterator[dict[str, object]]:
+    for name, curve in ((third, curves[third]) for third in THIRDS):
+        yield _third(name, curve)
+    yield _third("last", curves["output"])
+
+
+def _third(name: str, curve: DecayCurve) -> dict[str, object]:
+    low, high = curve.interval()
     return {
-        "distance": range(len(curve.relative)),
-        "site": curve.site,
-        "relative": curve.relative,
+        "distance": range(curve.window + 1),
+        "third": name,
+        "relative": np.exp(curve.relative),
         "low": low,
         "high": high,
-        "geometric": curve.geometric,
-        "fit": curve.fits[0].curve if curve.fits else math.nan,
-        "law": curve.fits[0].law if curve.fits else "",
-        "n": len(curve.squares),
+        "n": curve.sequences,
     }
-
-
-def squared_norms(
-    state: Float[Tensor, "batch time width"],
-    embeddings: Float[Tensor, "batch time embedding"],
-    steps: Int[Tensor, " batch"],
-    signs: Float[Tensor, "batch width"],
-) -> Float[Tensor, "batch time"]:
-    """||d (v . state_t) / d e_s||^2 for all s, one target t and one projection v per sequence."""
-    chosen = state[torch.arange(len(steps)), steps.to(state.device)]
-    total = (chosen * signs.to(chosen)).sum()
-    if not total.requires_grad:
-        return torch.zeros(embeddings.shape[:2], dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(total, embeddings, retain_graph=True, allow_unused=True)
-    if gradient is None:
-        return torch.zeros(embeddings.shape[:2], dtype=torch.float64)
-    squared: Tensor = gradient.double().square().sum(-1).cpu()
-    return squared

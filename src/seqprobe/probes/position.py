@@ -184,7 +184,7 @@ def _metrics(
         )  # fmt: skip
 
     metrics = {
-        "horizon": sampled(lambda curve: last_crossing(curve, HORIZON_BITS), "steps", far),
+        "horizon": sampled(_horizon, "steps", far),
         "mass90": sampled(_mass90, "steps", "nothing at any distance has influence"),
     }
     metrics["at_distance"] = (
@@ -193,6 +193,12 @@ def _metrics(
         else Estimate.missing("bits", f"distance {distance} was not measured; {window - 1} was")
     )
     return metrics
+
+
+def _horizon(curve: Float[np.ndarray, " distances"]) -> float:
+    """The distance beyond which no influence above the threshold is found."""
+    with np.errstate(divide="ignore"):
+        return last_crossing(np.log(np.maximum(curve, 0.0)), math.log(HORIZON_BITS))
 
 
 def _mass90(curve: Float[np.ndarray, " distances"]) -> float:

@@ -25,7 +25,7 @@ def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> in
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        observed = model.observe(inputs, gradients=gradients)
+        observed = model.observe(inputs, gradients=gradients, cut=model.sweepable)
     states = [observed.outputs, *observed.states.values()]
     outside = sum(state.nbytes for state in states)
     return outside + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

@@ -4,15 +4,19 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
 
-from seqprobe.contracts import Measurement, Mixer, Needs, Observation, Probe, Stream
+from seqprobe.contracts import Baseline, Measurement, Mixer, Needs, Observation, Probe, Stream
 from seqprobe.errors import NotApplicable
+from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.models.sweep import Sweep
+from seqprobe.models.untrained import untrained
 from seqprobe.runner.memory import batch_size
 from seqprobe.runner.plan import Pass
 from seqprobe.sequences import streams
@@ -26,6 +30,7 @@ class Outcome:
     """What came of one probe: a measurement, or why there is none."""
 
     probe: Probe
+    baseline: Baseline | None = None
     measurement: Measurement | None = None
     not_applicable: str = ""
     error: str = ""
@@ -59,19 +64,42 @@ def run(
     `progress` is called with what is going on, and how many of how many sequences are done.
     """
     result = Run()
-    sweeps = [_Sweep(model, each, sources[each.needs.stream], alphabet, result) for each in passes]
+    sweeps = [_Sweep(model, each, sources[each.stream], alphabet, result) for each in passes]
     total, done = sum(each.needs.sequences for each in passes), 0
     try:
         for sweep in sweeps:
             for seen in sweep.batches():
-                progress(sweep.label, done + seen, total)
+                progress(sweep.label, done + min(seen, sweep.each.needs.sequences), total)
             done += sweep.each.needs.sequences
     except KeyboardInterrupt:
         result.interrupted = True
     for outcome in result.outcomes:
         progress(f"computing {outcome.probe.id}", done, total)
         _compute(outcome)
+    result.outcomes = [
+        _beside(each, result.outcomes) for each in result.outcomes if not each.baseline
+    ]
     return result
+
+
+def _beside(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
+    """The outcome with its baselines; one that cannot be measured is named in a warning."""
+    if outcome.measurement is None:
+        return outcome
+    beside = [o for o in others if o.baseline and o.probe.id == outcome.probe.id]
+    measured = {str(o.baseline): o.measurement for o in beside if o.measurement}
+    missing = tuple(
+        f"no {o.baseline} baseline: {o.error or o.not_applicable}"
+        for o in beside
+        if o.error or o.not_applicable
+    )
+    joined = outcome.probe.beside(outcome.measurement, measured)
+    seconds = outcome.seconds + sum(o.seconds for o in beside)
+    return replace(
+        outcome,
+        measurement=replace(joined, warnings=joined.warnings + missing),
+        seconds=seconds,
+    )
 
 
 class _Sweep:
@@ -85,37 +113,61 @@ class _Sweep:
         alphabet: Tensor | None,
         result: Run,
     ) -> None:
-        self.model, self.each, self.stream = model, each, stream
+        self.trained, self.each, self.stream = model, each, stream
         self.alphabet, self.result = alphabet, result
         self.outcomes = [
-            Outcome(probe, not_applicable=_obstacle(model, probe.needs)) for probe in each.probes
+            Outcome(probe, each.baseline, not_applicable=_obstacle(model, probe.needs))
+            for probe in each.probes
         ]
         result.outcomes += self.outcomes
 
     @property
     def label(self) -> str:
-        return ", ".join(outcome.probe.id for outcome in self.outcomes if outcome.open)
+        """The probes that still want to see sequences."""
+        ids = ", ".join(outcome.probe.id for outcome in self.outcomes if outcome.open)
+        return f"{ids} ({self.each.baseline})" if ids and self.each.baseline else ids
+
+    @cached_property
+    def model(self) -> SequenceModel:
+        """The model, or the one that a baseline measures instead."""
+        return untrained(self.trained) if self.each.baseline == "untrained" else self.trained
 
     def batches(self) -> Iterator[int]:
         """Show one batch after the other to all probes; yields how many sequences they saw.
 
-        A batch that does not fit into memory is tried again at half its size.
+        A batch that does not fit into memory is tried again at half its size. Probes that are
+        not settled see more than they asked for at first.
         """
         needs, start = self.each.needs, 0
-        if not self.label:
+        if not self._prepared():
             return
         mixers = self.model.mixers(needs.length) if needs.mixing else ()
         size = batch_size(self.model, self._inputs([0]), gradients=needs.gradients)
-        while start < needs.sequences and self.label:
-            numbers = range(start, min(start + size, needs.sequences))
-            try:
-                self._show(self._observation(numbers, mixers))
-                start = numbers.stop
-                yield start
-            except Exception as error:
-                if not is_out_of_memory(error) or size == 1:
-                    raise
-                size //= 2
+        for stop in (needs.sequences, *range(2 * needs.sequences, needs.most + 1, needs.sequences)):
+            while start < stop and self._open(start):
+                numbers = range(start, min(start + size, stop))
+                try:
+                    self._show(self._observation(numbers, mixers))
+                    start = numbers.stop
+                    yield start
+                except Exception as error:
+                    if not is_out_of_memory(error) or size == 1:
+                        raise
+                    size //= 2
+
+    def _prepared(self) -> bool:
+        """Whether the model of a baseline can be made, and anything is left to do."""
+        for outcome in self.outcomes:
+            if outcome.open:
+                with _kept_apart(outcome):
+                    _ = self.model
+        return bool(self.label)
+
+    def _open(self, seen: int) -> list[Outcome]:
+        """The outcomes that want to see more."""
+        enough = self.each.needs.sequences
+        first = seen < enough
+        return [o for o in self.outcomes if o.open and (first or not o.probe.settled)]
 
     def _inputs(self, numbers: Sequence[int]) -> Tensor:
         return self.stream.take(numbers, self.each.needs.length).to(self.model.device)
@@ -133,15 +185,33 @@ class _Sweep:
         }
         if not (needs.states or needs.gradients):
             return Observation(outputs=self.model(inputs), **shared)
-        observed = self.model.observe(inputs, gradients=needs.gradients)
+        derivatives = self._derivatives(inputs) if needs.gradients else None
+        observed = (
+            derivatives.observed if derivatives else self.model.observe(inputs, gradients=False)
+        )
         if numbers[0] == 0:
             self._compare(observed.outputs, self.model(inputs))
         return Observation(
             outputs=observed.outputs,
             states=observed.states,
+            derivatives=derivatives,
+            layers=observed.layers,
+            recurrence=self.model.recurrence(observed),
             embeddings=observed.embeddings,
+            from_embeddings=partial(self.model.from_embeddings, inputs),
+            jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
             **shared,
         )
+
+    def _derivatives(self, inputs: Tensor) -> Sweep | Autograd | None:
+        """None where there are none; the probes that need them are told why."""
+        try:
+            return self.model.derivatives(inputs)
+        except NotApplicable as reason:
+            for outcome in self.outcomes:
+                if outcome.open and outcome.probe.needs.gradients:
+                    outcome.not_applicable = str(reason)
+            return None
 
     def _compare(self, probed: Tensor, plain: Tensor) -> None:
         difference = float(
@@ -151,7 +221,8 @@ class _Sweep:
 
     def _show(self, observation: Observation) -> None:
         """Probes are immutable: nothing is kept of a batch that ran out of memory halfway."""
-        updated = [(outcome, *_updated(outcome, observation)) for outcome in self.outcomes]
+        wanting = self._open(observation.sequences[0])
+        updated = [(outcome, *_updated(outcome, observation)) for outcome in wanting]
         for outcome, probe, seconds in updated:
             outcome.probe, outcome.seconds = probe, outcome.seconds + seconds
 
@@ -160,8 +231,6 @@ def _obstacle(model: SequenceModel, needs: Needs) -> str:
     """Why a probe cannot be served by this model at all."""
     if needs.tokens and model.features:
         return "needs tokens; this model reads real-valued features"
-    if needs.gradients and not (model.embedding or model.features):
-        return "no nn.Embedding takes the tokens, so there is nothing continuous to differentiate"
     return ""
 
 

@@ -1,0 +1,160 @@
+"""Gradients of any module, by automatic differentiation.
+
+Where the model is causal the graph is cut at the target: a shorter forward, shared by several
+targets, costs less than going back through steps that cannot matter.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor, nn
+
+from seqprobe.contracts import Derivatives, Gradients
+from seqprobe.errors import ModelError, NotApplicable
+from seqprobe.models import refusals
+from seqprobe.models.observed import Observed
+
+SHARED, BATCHED = 16, 4
+_WORTH_CUTTING = 0.95
+_ABOVE_TINY = 1e3
+
+
+class Autograd(Derivatives):
+    """One vector-Jacobian product after the other, on graphs that several targets share.
+
+    `observe` runs the module on the first steps of the inputs and keeps the graph.
+
+    Raises:
+        NotApplicable: there is no gradient, and which module is to blame.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        observe: Callable[[Tensor], Observed],
+        inputs: Tensor,
+        *,
+        causal: bool,
+    ) -> None:
+        self._module, self._observe, self._inputs, self._causal = module, observe, inputs, causal
+        try:
+            self.observed = observe(inputs)
+        except ModelError as error:
+            raise self._in_place(error) if refusals.is_in_place(error) else error from error
+        self.floor = math.log(_ABOVE_TINY * torch.finfo(self.observed.leaf.dtype).tiny)
+        if not self.observed.outputs.requires_grad:
+            raise refusals.cut(module, lambda: observe(inputs))
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        return {name: state.shape[-1] for name, state in self.observed.differentiable().items()}
+
+    def gradients(
+        self,
+        site: str,
+        steps: Int[Tensor, "batch targets"],
+        cotangents: Float[Tensor, "batch targets vectors width"],
+        window: int,
+    ) -> Gradients:
+        shape = (*cotangents.shape[:3], window + 1)
+        logs = torch.full(shape, -math.inf, dtype=torch.float64)
+        ahead = torch.full((len(steps),), -math.inf, dtype=torch.float64)
+        order = steps.amax(0).argsort(descending=True)
+        with denormals_flushed():
+            for block in order.split(SHARED):
+                observed = self._upto(int(steps[:, block].max()) + 1)
+                for target in block.tolist():
+                    for vector in range(cotangents.shape[2]):
+                        squares = self._squared_norms(
+                            observed, site, steps[:, target], cotangents[:, target, vector]
+                        ).log()
+                        logs[:, target, vector] = _back_from(steps[:, target], squares, window)
+                        ahead = ahead.maximum(_after(steps[:, target], squares))
+        return Gradients(logs, ahead)
+
+    def jacobian(
+        self, site: str, step: int, sources: Int[Tensor, " sources"]
+    ) -> Float[Tensor, "batch sources width embedding"]:
+        """D state_step / d e_s for the given s; a few output directions at a time."""
+        observed = self._upto(step + 1)
+        chosen, embeddings = observed.differentiable()[site][:, step], observed.leaf
+        directions = torch.eye(chosen.shape[-1]).to(chosen).unsqueeze(1)
+        rows = []
+        with denormals_flushed():
+            for few in directions.split(BATCHED):
+                (gradient,) = torch.autograd.grad(
+                    chosen,
+                    embeddings,
+                    few.expand(-1, len(chosen), -1),
+                    retain_graph=True,
+                    is_grads_batched=True,
+                )
+                rows.append(gradient[:, :, sources.to(gradient.device)])
+        return torch.cat(rows).permute(1, 2, 0, 3)
+
+    def _squared_norms(
+        self,
+        observed: Observed,
+        site: str,
+        steps: Int[Tensor, " batch"],
+        cotangents: Float[Tensor, "batch width"],
+    ) -> Float64[Tensor, "batch time"]:
+        """||d (v . state_t) / d e_s||^2 for all s, one target t and one direction v each."""
+
+        def scalar(observed: Observed) -> Tensor:
+            state = observed.differentiable()[site]
+            chosen = state[torch.arange(len(steps)), steps.to(state.device)]
+            return (chosen * cotangents.to(chosen)).sum()
+
+        try:
+            (gradient,) = torch.autograd.grad(
+                scalar(observed), observed.leaf, retain_graph=True, materialize_grads=True
+            )
+        except RuntimeError as error:
+            raise self._in_place(error) if refusals.is_in_place(error) else error from error
+        if not gradient.isfinite().all():
+            raise refusals.not_finite(self._module, lambda: scalar(self._observe(self._inputs)))
+        return gradient.double().square().sum(-1).cpu()
+
+    def _in_place(self, error: Exception) -> NotApplicable:
+        run = partial(self._observe, self._inputs)
+        return refusals.changed_in_place(self._module, run, error)
+
+    def _upto(self, length: int) -> Observed:
+        """The graph of the first steps, if that spares a good part of the whole."""
+        if not self._causal or length > _WORTH_CUTTING * self._inputs.shape[1]:
+            return self.observed
+        return self._observe(self._inputs[:, :length])
+
+
+def _back_from(
+    steps: Int[Tensor, " batch"], values: Float64[Tensor, "batch time"], window: int
+) -> Float64[Tensor, "batch distances"]:
+    back = steps.cpu()[:, None] - torch.arange(window + 1)
+    found = values.gather(1, back.clamp(min=0))
+    return torch.where(back >= 0, found, -math.inf)
+
+
+def _after(
+    steps: Int[Tensor, " batch"], values: Float64[Tensor, "batch time"]
+) -> Float64[Tensor, " batch"]:
+    later = torch.arange(values.shape[1]) > steps.cpu()[:, None]
+    return torch.where(later, values, -math.inf).amax(1)
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers too small for full precision count as zero; on most processors they cost 100 times
+    as much as others, and a gradient that decays is full of them.
+    """
+    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
+    flushing = float(smallest / 2) == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushing)
