@@ -36,27 +36,95 @@ def _estimator(name: str, old: str, new: str) -> Break:
     return Break(f"src/seqprobe/estimators/{name}.py", old, new, f"tests/estimators/test_{name}.py")
 
 
+def _model(name: str, old: str, new: str, tests: str | None = None) -> Break:
+    return Break(
+        f"src/seqprobe/models/{name}.py", old, new, f"tests/models/test_{tests or name}.py"
+    )
+
+
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
-    _probe("gradient_decay", "back = steps[:, None] -", "back = steps[:, None] - 1 -"),
-    _probe("gradient_decay", "np.sqrt(squares / squares[..., :1])", "squares / squares[..., :1]"),
-    _probe("gradient_decay", "(chosen * signs.to(chosen)).sum()", "chosen.sum()"),
+    _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
+    _probe("gradient_decay", "squares.logsumexp(2) - (", "squares.logsumexp(2) - 9 * ("),
+    _probe("gradient_decay", "curves[:, 1:] - curves[:, 1:2]", "curves[:, 1:] - curves[:, :1]"),
+    _probe("gradient_decay", "chances - one_hot", "chances + one_hot"),
+    _probe("gradient_decay", "math.isfinite(high) and high - low", "high - low"),
     _probe(
-        "gradient_decay", "gradient.double().square().sum(-1)", "gradient.double().abs().sum(-1)"
+        "gates",
+        "torch.exp(-1 / torch",
+        "torch.exp(-2 / torch",
+    ),
+    _probe("jacobian_spectrum", "burn_in + step)", "step)"),
+    _probe("jacobian_spectrum", "norm[:, -1] - median", "norm[:, 0] - median"),
+    _probe("weights", "max(radii)", "min(radii)"),
+    _model("cells", "return torch.cosh(a).pow_(-2)", "return 1 - torch.tanh(a).square()", "sweep"),
+    _model("cells", "torch.sigmoid(-keep)", "(1 - torch.sigmoid(keep))", "sweep"),
+    _model(
+        "cells",
+        "torch.mul(before[1], slope_of_sigmoid(f)",
+        "torch.mul(states[1], slope_of_sigmoid(f)",
+        "sweep",
+    ),
+    _model("cells", "(inner > 0).to(inner)", "(inner >= 0).to(inner)", "sweep"),
+    _model("cells", "from_cell = slopes[..., 4, :, :] * kept", "from_cell = kept", "stack"),
+    _model("cells", "hidden = hidden @ self.projection.T", "pass", "stack"),
+    _model("cells", "f * cell, i,", "i * cell, i,", "recurrence_replay"),
+    Break(
+        "src/seqprobe/models/cells.py",
+        "return self.bias_ih + self.bias_hh",
+        "return self.bias_ih",
+        "tests/probes/test_weights.py",
+    ),
+    _model("stack", "driven = after[0]", "driven = driven"),
+    _model(
+        "stack",
+        "hidden = whole[:, start : start + widths[0], :stop]",
+        "hidden = whole[:, stop - widths[0] : stop, :stop]",
+    ),
+    _model("sweep", "scale[live] += size.double().log()", "pass"),
+    _model("sweep", "EVERY, SMALL, LARGE = 8, 1e-12, 1e12", "EVERY, SMALL, LARGE = 8, 1e-38, 1e38"),
+    _model("sweep", "here = (here[0] + dx, *here[1:])", "here = (dx, *here[1:])"),
+    _model("sweep", "dx[joined.start - live.start :] += rows.direct[joined]", "pass"),
+    _model("sweep", "while steps[ended] - step > window", "while steps[ended] - step >= window"),
+    _model("sweep", "if any(part[:, :step].any()", "if any(part[:, :0].any()"),
+    _model(
+        "recurrence",
+        "torch.cat([first.detach().unsqueeze(0), state[:-1]])",
+        "torch.cat([torch.zeros_like(state[:1]), state[:-1]])",
+        "sweep",
+    ),
+    _model("recurrence", "torch.cat(self.states, dim=-1)", "self.states[0]", "recurrence_replay"),
+    _model("sequence_model", "if chained(observed) and cut_out(observed):", "if True:", "sweep"),
+    _model("autograd", "not self._causal or length", "length"),
+    _model("untrained", "flat[torch.randperm(flat.numel())]", "torch.randn_like(flat)"),
+    _estimator(
+        "projection", "shape = vectors * half_degrees(variance)", "shape = half_degrees(variance)"
+    ),
+    _estimator("curve", "rows - bias)", "rows)"),
+    _estimator(
+        "curve",
+        "shift = np.where(np.isfinite(largest), largest, 0.0)",
+        "shift = np.zeros_like(largest)",
+    ),
+    _estimator(
+        "lyapunov", "tangents = push(tangents, step)", "tangents = push(tangents, steps - 1 - step)"
+    ),
+    _estimator("spectrum", "log_scale = log_scale + log_factor", "log_scale = log_scale"),
+    _estimator("decay", "kept[..., 0] = False", "kept[..., 0] = True"),
+    _estimator("decay", "2 * free * n / spare", "0 * free * n / spare"),
+    _estimator("decay", "before + (upper - level)", "before + 1 + (upper - level)"),
+    Break(
+        "src/seqprobe/runner/run.py",
+        "(first or not o.probe.settled)",
+        "first",
+        "tests/runner",
     ),
     Break(
-        "src/seqprobe/models/recurrence.py",
-        "torch.cat(states, dim=-1)",
-        "states[0]",
-        "tests/models",
+        "src/seqprobe/runner/run.py",
+        'self.each.baseline == "untrained"',
+        "False",
+        "tests/runner",
     ),
-    Break("src/seqprobe/models/recurrence.py", "new + keep *", "new - keep *", "tests/models"),
-    Break(
-        "src/seqprobe/models/recurrence.py", "f.sigmoid() * cell", "i.sigmoid() * cell", GRADIENT
-    ),
-    _estimator("decay", "after - 1 + float((upper", "after + float((upper"),
-    _estimator("decay", "(distance >= 1) & (curve > floor)", "(distance >= 1) & (curve > 0)"),
-    _estimator("decay", "2 * parameters * n /", "0 * parameters * n /"),
     _probe("path_length", 'step_by_step=mixer.kind == "recurrent"', "step_by_step=False"),
     _probe("path_length", "changed[row, step:]", "changed[row, :time - step]"),
     _probe(
@@ -101,8 +169,8 @@ BREAKS = (
     ),
     Break(
         "src/seqprobe/contracts.py",
-        "values[order] for name",
-        "values for name",
+        'key=lambda batch: int(batch["sequence"].min())',
+        "key=id",
         "tests/test_contracts.py",
     ),
 )

@@ -30,7 +30,7 @@ from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.streams import CorpusStream
 
-WIDTH, BATCH, STEPS, ROUNDS, SAMPLED = 256, 8, 200, 5, 4
+WIDTH, BATCH, STEPS, ROUNDS, SAMPLED = 256, 8, 150, 3, 4
 CORPUS = CorpusStream(read_corpus("stdlib"), 256)
 Work = Callable[[], object]
 

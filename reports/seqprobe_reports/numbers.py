@@ -6,14 +6,15 @@ import math
 
 from seqprobe.contracts import Cell, Estimate, Null
 
+NBSP = "\N{NO-BREAK SPACE}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float) -> str:
-    """Three significant digits; whole numbers below ten million in full.
+    r"""Three significant digits; whole numbers below ten million in full.
 
     >>> number(54.0), number(1234), number(0.012345), number(4.56e-7), number(-1234.5)
-    ('54', '1,234', '0.0123', '4.56 × 10⁻⁷', '−1,230')
+    ('54', '1,234', '0.0123', '4.56\xa0×\xa010⁻⁷', '−1,230')
     """
     if value < 0:
         return "−" + number(-value)
@@ -22,7 +23,7 @@ def number(value: float) -> str:
     if 1e-4 <= value < 1e6:
         return _fixed(value)
     digits, power = f"{value:.2e}".split("e")
-    return f"{float(digits):g} × {power_of_ten(int(power))}"
+    return f"{float(digits):g}{NBSP}×{NBSP}{power_of_ten(int(power))}"
 
 
 def _fixed(value: float) -> str:
@@ -86,7 +87,7 @@ def support(found: Estimate) -> str:
         f"{number(100 * found.level)} % interval" if interval and not found.exact else "",
         null(found.null, found.unit) if found.null else "",
         f"ceiling {amount(found.ceiling, found.unit)}" if found.ceiling is not None else "",
-        f"n = {number(found.n)}" if found.n else "",
+        f"n{NBSP}={NBSP}{number(found.n)}" if found.n else "",
     )
     return " · ".join(fact for fact in facts if fact)
 

@@ -29,8 +29,11 @@ def render(reports: Sequence[Report]) -> str:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
     shown = subjects(reports)
     figures = {part.id: Markup(draw(part.id, shown)) for part in sections(shown)}
-    page = _fill(shown, figures, rows=200)
-    return page if len(page.encode()) <= BUDGET else _fill(shown, figures, rows=50)
+    for rows in (200, 50):
+        page = _fill(shown, figures, rows)
+        if len(page.encode()) <= BUDGET:
+            return page
+    return _fill(shown, figures, rows=10)
 
 
 def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> str:

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Finding, Series
 from seqprobe.records import Check
+from seqprobe_reports.baselines import is_baseline, variants
 from seqprobe_reports.subjects import Subject
 
 WITHOUT_RESULT = ("not applicable", "not run", "error")
 _SEVERITY = ("problem", "attention", "error", "info", "fine", "not run", "not applicable")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: an estimate per model, for the model itself and for each of its baselines."""
+
+    name: str
+    estimates: dict[str, list[Estimate | None]]
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,17 @@ class Section:
         return self.text.status not in WITHOUT_RESULT
 
     @property
-    def metrics(self) -> list[tuple[str, list[Estimate | None]]]:
-        """Each metric with its estimate per model."""
+    def metrics(self) -> list[Metric]:
+        """Each metric with its estimate per model, its baselines beside it."""
         names = _union(check.metrics for check in self.checks if check)
-        return [(name, [s.metric(self.id, name) for s in self.subjects]) for name in names]
+        return [self._metric(name, names) for name in names if not is_baseline(name, names)]
+
+    def _metric(self, name: str, names: list[str]) -> Metric:
+        found = {
+            measured_on: [subject.metric(self.id, variant) for subject in self.subjects]
+            for measured_on, variant in variants(name, names).items()
+        }
+        return Metric(name, found)
 
     @property
     def tables(self) -> list[tuple[Subject, Series]]:

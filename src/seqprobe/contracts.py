@@ -410,12 +410,18 @@ class Probe(ABC):
         return replace(self, evidence=self.evidence + other.evidence)
 
     def rows(self) -> Evidence:
-        """All evidence, in the order of the sequences and not of the batches."""
+        """All evidence, in the order of the sequences and not of the batches.
+
+        What was observed on some batches only has fewer rows.
+        """
         if not self.evidence:
             raise ValueError(f"{self.id}: compute() before any update()")
-        rows = {k: np.concatenate([e[k] for e in self.evidence]) for k in self.evidence[0]}
-        order = np.argsort(rows["sequence"], kind="stable")
-        return {name: values[order] for name, values in rows.items()}
+        ordered = sorted(self.evidence, key=lambda batch: int(batch["sequence"].min()))
+        names = dict.fromkeys(name for batch in ordered for name in batch)
+        return {
+            name: np.concatenate([batch[name] for batch in ordered if name in batch])
+            for name in names
+        }
 
     def compute(self) -> Measurement:
         """The measurement; the order in which batches came does not matter."""

@@ -217,6 +217,23 @@ def test_saturated_gates_are_right_far_away_where_autograd_is_not():
     assert (theirs - truth).expm1().abs().max() > 0.5
 
 
+def test_a_gru_that_hardly_takes_anything_in():
+    """It takes in 2e-9 of each input; in float32, 1 - sigmoid(20) is zero."""
+    gru = nn.GRU(WIDTH, WIDTH, **first)
+    module = Chain(gru)
+    for parameter in (*gru.parameters(), module.embedding.weight):
+        nn.init.zeros_(parameter)
+    nn.init.constant_(gru.bias_ih_l0[WIDTH : 2 * WIDTH].detach(), 20)
+    nn.init.eye_(gru.weight_ih_l0[2 * WIDTH :].detach())
+    model, double = SequenceModel(module), SequenceModel(copy.deepcopy(module).double())
+    tokens = model.example(1, TIME)
+    ours = log_norms(swept(model, tokens), 5, 5)
+    truth = log_norms(automatic(double, tokens), 5, 5)
+    torch.testing.assert_close(ours, truth, rtol=0, atol=1e-5)
+    assert truth.isfinite().all()
+    assert log_norms(automatic(model, tokens), 5, 5).isneginf().all()
+
+
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("b", [-5.0, -25.0])
 @pytest.mark.usefixtures("double")
@@ -250,6 +267,14 @@ def test_a_gradient_that_grows_far_above_the_largest_float(dtype):
     assert expected[-1] > math.log(1e308) + 50
     growth = found - found[..., :1]
     torch.testing.assert_close(growth, expected.expand_as(growth), rtol=1e-9, atol=1e-6)
+
+
+def test_a_relu_at_exactly_zero_passes_nothing():
+    """As in PyTorch."""
+    module = Chain(nn.RNN(WIDTH, HIDDEN, nonlinearity="relu", bias=False, **first))
+    nn.init.zeros_(module.embedding.weight)
+    model = SequenceModel(module)
+    assert log_norms(swept(model, model.example(1, TIME)), 5, 5).isneginf().all()
 
 
 def test_a_strong_state_does_not_hide_a_weak_input():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,8 +21,9 @@ from seqprobe.records import (
 )
 from seqprobe.report import Report
 
-DISTANCES = np.arange(257)
-SITES = ("output", "rnn.state_l0", "rnn.state_l1", "embedding")
+DISTANCES = np.arange(193)
+SITES = ("output", "loss", "rnn.state_l0", "rnn.state_l1")
+STATES = SITES[2:]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$\\frac{$"
 NOTHING = Null("shuffled", 0.01, 0.0, 0.03)
 
@@ -32,35 +33,121 @@ def steps(value: float, low: float, high: float) -> Estimate:
 
 
 def gradient_decay(half_life: float) -> tuple[Check, tuple[Series, ...]]:
-    rows = [(d, s, i) for i, s in enumerate(SITES) for d in DISTANCES]
-    distance = np.array([d for d, _, _ in rows])
-    relative = 2.0 ** (-distance / (half_life * np.array([1 + 0.4 * i for _, _, i in rows])))
-    table = Series.of(
-        "gradient-decay",
-        {
-            "distance": distance,
-            "site": [s for _, s, _ in rows],
-            "relative": relative,
-            "low": relative * 0.7,
-            "high": relative * 1.35,
-            "geometric": relative * 0.8,
-            "fit": np.where(distance > 2, relative * 1.01, np.nan),
-            "n": np.full(len(rows), 32),
-        },
-        {"distance": "steps"},
+    tables = (
+        gradients("gradient-decay", half_life, SITES),
+        *beside_gradients(half_life),
+        gradients("gradient-decay-untrained", 2.0),
+        gradients("gradient-decay-iid", half_life * 0.9),
     )
     metrics = {
         "half_life": steps(half_life, half_life * 0.9, half_life * 1.1),
         "horizon": steps(10 * half_life, 9 * half_life, 11 * half_life),
         "at_distance": Estimate(2 ** (-100 / half_life), "", 0.0, 0.1, n=32, null=NOTHING),
         "rate": Estimate(0.693 / half_life, "nats/step", 0.01, 0.2, n=32, null=NOTHING),
+        "half_life_rms": steps(half_life * 1.2, half_life, half_life * 1.4),
+        "gate_time_constant": steps(3.5, 3.1, 3.9),
+        "half_life_untrained": steps(2.5, 2.4, 2.6),
+        "horizon_untrained": steps(25.0, 24.0, 26.0),
+        "half_life_iid": steps(half_life * 0.5, half_life * 0.4, half_life * 0.6),
+        "horizon_iid": Estimate.missing("steps", "it never ends", low=192.0),
     }
-    return check("gradient-decay", "Gradient decay", metrics, (table,)), (table,)
+    return check("gradient-decay", "Gradient decay", metrics, tables), tables
+
+
+def gradients(id: str, half_life: float, sites: Sequence[str] = SITES[:1]) -> Series:
+    def at(site: str, slower: float) -> dict[str, object]:
+        relative = 2.0 ** (-DISTANCES / (half_life * slower))
+        return {
+            "distance": DISTANCES,
+            "site": site,
+            "relative": relative,
+            "low": relative * 0.7,
+            "high": relative * 1.35,
+            "rms": relative * 1.5,
+            "projection_error": 0.02,
+            "fit": np.where(DISTANCES > 2, relative * 1.01, np.nan),
+            "law": "exponential",
+            "n": 32,
+        }
+
+    return Series.stacked(id, [at(site, 1 + 0.4 * i) for i, site in enumerate(sites)])
+
+
+def beside_gradients(half_life: float) -> tuple[Series, ...]:
+    relative = 2.0 ** (-DISTANCES / half_life)
+    thirds = [
+        {
+            "distance": DISTANCES,
+            "third": third,
+            "relative": relative,
+            "low": relative * 0.7,
+            "high": relative * 1.35,
+            "n": 32,
+        }
+        for third in ("first", "middle", "last")
+    ]
+    gates = [
+        {"distance": DISTANCES, "site": site, "share": np.exp(-DISTANCES / 5), "n": 32}
+        for site in STATES
+    ]
+    return (
+        Series.stacked("gradient-decay-position", thirds),
+        Series.stacked("gradient-decay-gates", gates),
+    )
+
+
+def jacobian_spectrum(exponent: float) -> tuple[Check, tuple[Series, ...]]:
+    distance = 2 ** np.arange(7)
+    largest = 4 * np.exp(exponent * distance)
+    by_distance = {
+        "distance": distance,
+        "largest": largest,
+        "low": largest * 0.8,
+        "high": largest * 1.3,
+        "norm": largest * 2,
+        "rank": 200 / distance,
+        "asymptotic": np.exp(exponent * distance),
+        "n": 8,
+    }
+    settling = {
+        "length": [48, 96, 144, 192],
+        "index": 1,
+        "exponent": exponent + np.array([0.02, 0.01, 0.004, 0.0]),
+        "low": exponent - 0.01,
+        "high": exponent + 0.03,
+        "n": 8,
+    }
+    tables = (
+        Series.stacked("jacobian-spectrum", [by_distance]),
+        Series.stacked("jacobian-spectrum-convergence", [settling]),
+    )
+    metrics = {
+        "lyapunov_max": Estimate(exponent, "nats/step", -0.2, 0.0, n=8, null=NOTHING),
+        "effective_rank": Estimate(12.0, "directions", 9.1, 14.2, n=8, null=NOTHING),
+    }
+    return check("jacobian-spectrum", "Spectrum of the Jacobian", metrics, tables), tables
+
+
+def weights() -> tuple[Check, tuple[Series, ...]]:
+    table = Series.of(
+        "weights",
+        {
+            "position": [0, 1],
+            "site": STATES,
+            "spectral_radius": [4.07, 4.2],
+            "largest_singular_value": [8.87, 7.22],
+            "forget_bias": [0.98, np.nan],
+            "forget_bias_max": [1.25, np.nan],
+        },
+    )
+    metrics = {"spectral_radius": Estimate(4.2, "", exact=True)}
+    return check("weights", "Recurrent weights", metrics, (table,)), (table,)
 
 
 def path_length() -> tuple[Check, tuple[Series, ...]]:
-    hops = np.where(DISTANCES < 200, DISTANCES + 3.0, np.nan)
-    columns = {"distance": DISTANCES, "hops": hops, "reached": DISTANCES < 200}
+    reached = DISTANCES < 150
+    hops = np.where(reached, DISTANCES + 3.0, np.nan)
+    columns = {"distance": DISTANCES, "hops": hops, "reached": reached}
     table = Series.of("path-length", columns, {"distance": "steps", "hops": "hops"})
     metrics = {
         "at_distance": Estimate(103.0, "hops", exact=True),
@@ -72,7 +159,7 @@ def path_length() -> tuple[Check, tuple[Series, ...]]:
 
 def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     kl = 2.0 * np.exp(-DISTANCES * 5 / horizon) + 1e-5
-    kl[240:] = 0.0
+    kl[180:] = 0.0
     numbers = {"distance": DISTANCES, "kl_bits": kl, "low": kl * 0.6, "high": kl * 1.5}
     loss = {"loss_bits": kl / 2, "loss_low": kl / 4, "loss_high": kl}
     n = {"n": np.full(len(DISTANCES), 32)}
@@ -90,7 +177,7 @@ def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
 
 def bottleneck(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     lags = np.array([0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181])
-    rows = [(d, s, i) for i, s in enumerate(SITES[1:]) for d in lags]
+    rows = [(d, s, i) for i, s in enumerate(STATES) for d in lags]
     distance = np.array([d for d, _, _ in rows])
     bits = 3.0 * np.exp(-distance / (horizon * np.array([0.3 + 0.2 * i for _, _, i in rows])))
     table = Series.of(
@@ -157,6 +244,8 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         path_length(),
         position(12 * half_life),
         bottleneck(5 * half_life),
+        jacobian_spectrum(-0.7 / half_life),
+        weights(),
     ]
     return Report(
         created="2025-06-01T12:00:00+00:00",
@@ -192,7 +281,7 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
             Check("carry-over", 1, "Carry-over", "?", "error", "failed", error="ValueError: no"),
         ),
         figures=(Figure("gradient-decay", "Gradient decay", "", "", "gradient-decay"),),
-        tables=tuple(table for _, tables in measured for table in tables),
+        tables=tuple(table.rounded(7) for _, tables in measured for table in tables),
         timing={"gradients": 2.5},
     )
 

@@ -62,6 +62,13 @@ def test_follows_the_page_into_the_dark(check: str, three: list[Report]) -> None
 
 
 @pytest.mark.parametrize("check", FIGURES)
+def test_letters_are_those_of_the_page(check: str, report: Report) -> None:
+    svg = draw(check, subjects([report]))
+    assert len(texts(svg)) > 5
+    assert svg.count("font-family") == 1
+
+
+@pytest.mark.parametrize("check", FIGURES)
 def test_says_what_it_shows(check: str, three: list[Report]) -> None:
     svg = draw(check, subjects(three))
     assert 'role="img"' in svg
@@ -78,9 +85,103 @@ def test_models_share_one_figure(check: str, three: list[Report]) -> None:
 
 @pytest.mark.parametrize("check", ["gradient-decay", "bottleneck"])
 def test_one_model_shows_its_sites(check: str, report: Report) -> None:
-    assert {"rnn.state_l0", "rnn.state_l1", "embedding"} <= set(
-        texts(draw(check, subjects([report])))
+    assert {"rnn.state_l0", "rnn.state_l1"} <= set(texts(draw(check, subjects([report]))))
+
+
+def test_one_model_is_shown_with_its_baselines(report: Report) -> None:
+    baselines = {"untrained", "independent inputs"}
+    svg = draw("gradient-decay", subjects([report]))
+    assert baselines | {"output", "root mean square"} <= set(texts(svg))
+    checks = tuple(replace(check, tables=check.tables[:1]) for check in report.checks)
+    without = draw("gradient-decay", subjects([replace(report, checks=checks)]))
+    assert not baselines & set(texts(without))
+    assert "root mean square" in texts(without)
+
+
+def test_attribution_is_shown_where_it_was_asked_for(report: Report) -> None:
+    id = "gradient-decay-attribution"
+    table = Series.of(id, {"distance": [0, 1, 2], "relative": [1.0, 0.1, 0.02]})
+    first = report.checks[0]
+    checks = (replace(first, tables=(*first.tables, id)), *report.checks[1:])
+    asked = replace(report, checks=checks, tables=(*report.tables, table))
+    assert "attribution" in texts(draw("gradient-decay", subjects([asked])))
+    assert "attribution" not in texts(draw("gradient-decay", subjects([report])))
+
+
+def test_untrained_models_are_thin_lines_in_the_color_of_the_model(three: list[Report]) -> None:
+    svg = draw("gradient-decay", subjects(three))
+    thin = re.findall(r'stroke-dasharray="14,3"[^>]* stroke="(#\w+)"', svg)
+    assert [color.upper() for color in thin] == list(PALETTE[:3])
+    assert texts(svg).count("untrained") == 1
+    assert "independent inputs" not in texts(svg)
+
+
+@pytest.mark.parametrize("faint", [1e-9, 1e-150, 0.0])
+def test_what_is_far_below_leaves_room_for_the_rest(faint: float, report: Report) -> None:
+    columns = {"distance": [0, 1, 2, 3], "relative": [1.0, faint, faint, faint]}
+    table = with_table(report, "gradient-decay-untrained", {**columns, "site": ["output"] * 4})
+    beside = {**columns, "relative": [1.0, 0.5, 0.2, 0.1]}
+    shown = with_table(table, "gradient-decay", {**beside, "site": ["output"] * 4})
+    assert lowest_power(draw("gradient-decay", subjects([shown]))) == -3
+    alone = with_table(report, "gradient-decay", {**columns, "site": ["output"] * 4})
+    assert -12 <= lowest_power(draw("gradient-decay", subjects([alone]))) <= -3
+    both = draw("gradient-decay", subjects([shown, table]))
+    assert -12 <= lowest_power(both) <= -3
+
+
+def lowest_power(svg: str) -> int:
+    """The smallest power of ten on any axis."""
+    written = [text[2:] for text in texts(svg) if re.fullmatch("10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+", text)]
+    return min(
+        int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))) for power in written
     )
+
+
+def test_names_stay_within_the_figure(report: Report, three: list[Report]) -> None:
+    for shown in ([report], three):
+        for check in FIGURES:
+            svg = draw(check, subjects(shown))
+            width = float(svg.partition('viewBox="0 0 ')[2].partition(" ")[0])
+            start = r'<text x="([\d.]+)"[^>]* font-size="(\d+)px" text-anchor="start"[^>]*>([^<]+)'
+            ends = {
+                name: float(x) + 0.48 * int(size) * len(name)
+                for x, size, name in re.findall(start, svg)
+            }
+            assert ends or shown == [report]
+            assert max(ends.values(), default=0) <= width, (check, ends)
+
+
+def test_spectrum_shows_where_it_is_heading(three: list[Report]) -> None:
+    name = "Lyapunov, exp(λk)"
+    svg = draw("jacobian-spectrum", subjects(three))
+    assert texts(svg).count(name) == 1
+    assert len(re.findall('stroke-dasharray="6,3"', svg)) == 3 + 1
+    assert {"largest singular value", "effective rank (directions)"} <= set(texts(svg))
+    columns = {"distance": [0, 1, 255], "largest": [9.0, 4.0, 0.5], "asymptotic": [None] * 3}
+    attention = with_table(three[2], "jacobian-spectrum", columns)
+    alone = draw("jacobian-spectrum", subjects([attention]))
+    assert name not in texts(alone)
+    assert "effective rank (directions)" not in texts(alone)
+    assert texts(draw("jacobian-spectrum", subjects([three[0], attention]))).count(name) == 1
+
+
+def test_a_state_that_explodes_leaves_the_spectrum_readable(report: Report) -> None:
+    columns = {"distance": [1, 2, 64], "largest": [9.0, 8.0, 7.0], "asymptotic": [1e2, 1e4, 1e139]}
+    svg = draw("jacobian-spectrum", subjects([with_table(report, "jacobian-spectrum", columns)]))
+    assert {"0.5", "1", "2", "5", "10"} <= set(texts(svg))
+
+
+def test_the_spectrum_shows_where_nothing_grows_or_fades(report: Report) -> None:
+    columns = {"distance": [1, 2, 64], "largest": [900.0, 800.0, 700.0]}
+    svg = draw("jacobian-spectrum", subjects([with_table(report, "jacobian-spectrum", columns)]))
+    assert lowest_power(svg) == 0
+
+
+def test_exponents_alone_are_no_figure(report: Report) -> None:
+    wide = tuple(
+        replace(c, tables=c.tables[1:]) if c.id == "jacobian-spectrum" else c for c in report.checks
+    )
+    assert draw("jacobian-spectrum", subjects([replace(report, checks=wide)])) == ""
 
 
 def test_a_model_keeps_its_color_where_another_is_missing(three: list[Report]) -> None:
@@ -103,7 +204,12 @@ def test_zero_is_shown_where_an_axis_has_none(report: Report) -> None:
 )
 @pytest.mark.parametrize("check", FIGURES)
 def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: Report) -> None:
-    value = {"gradient-decay": "relative", "path-length": "hops", "position": "kl_bits"}
+    value = {
+        "gradient-decay": "relative",
+        "jacobian-spectrum": "largest",
+        "path-length": "hops",
+        "position": "kl_bits",
+    }
     columns: dict[str, Sequence[object]] = {
         "distance": [0, 1, 2],
         value.get(check, "estimate"): values,
@@ -124,7 +230,7 @@ def test_many_long_curves_stay_within_budget(report: Report) -> None:
     }
     svg = draw("gradient-decay", subjects([with_table(report, "gradient-decay", columns)]))
     points = re.findall(r"[ML] [-\d.]+ [-\d.]+", svg)
-    assert len(points) + svg.count("<use") <= 2000
+    assert len(points) + svg.count("<use") <= 3000
     assert {"layers.0", "layers.47"} <= set(texts(svg))
 
 

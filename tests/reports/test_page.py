@@ -14,6 +14,7 @@ import pytest
 from seqprobe.contracts import Estimate
 from seqprobe.errors import UsageError
 from seqprobe.report import Report
+from seqprobe_reports.figures import FIGURES
 from seqprobe_reports.page import BUDGET, render
 from seqprobe_reports.paradigm import ROWS
 
@@ -168,11 +169,14 @@ def test_stays_small(several: str) -> None:
 def test_cuts_tables_before_it_grows_over_its_budget(
     single: str, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "The first 200 of 1,028 rows" in single
-    monkeypatch.setattr("seqprobe_reports.page.BUDGET", 1000)
+    assert "The first 200 of 772 rows" in single
+    monkeypatch.setattr("seqprobe_reports.page.BUDGET", len(single.encode()) - 1)
     short = render([report])
-    assert "The first 50 of 1,028 rows" in short
-    assert len(short) < len(single)
+    assert "The first 50 of 772 rows" in short
+    monkeypatch.setattr("seqprobe_reports.page.BUDGET", 1000)
+    shortest = render([report])
+    assert "The first 10 of 772 rows" in shortest
+    assert len(shortest) < len(short) < len(single)
 
 
 def test_is_complete_without_scripts(report: Report, single: str) -> None:
@@ -186,8 +190,8 @@ def test_is_complete_without_scripts(report: Report, single: str) -> None:
         for part in (check.question, check.reading, check.method, check.limits, *check.warnings):
             if check.metrics:
                 assert part in page.words
-    assert page.count("svg") == 5
-    assert page.count("details") == 5
+    assert page.count("svg") == 1 + len(FIGURES)
+    assert page.count("details") == len(report.tables)
     assert page.count("tr") > 200 + 3 * 200
 
 
@@ -226,6 +230,52 @@ def test_each_model_has_its_column(report: Report, named: Callable[..., Report])
         assert row.index("54 steps") < row.index("90 steps [81, 99]"), id
 
 
+def rows_of(page: str, section: str) -> list[str]:
+    """The rows of a section's first table, as words."""
+    table = page.partition(f'<section id="{section}">')[2].partition("</table>")[0]
+    return [Page(row).words for row in table.split("<tr>")[1:]]
+
+
+def test_baselines_stand_below_their_metric(report: Report, named: Callable[..., Report]) -> None:
+    rows = rows_of(render([report, named("gru.pt", 9.0)]), "gradient-decay")
+    at = next(number for number, row in enumerate(rows) if row.startswith("half_life trained"))
+    assert rows[at + 1] == "untrained 2.5 steps [2.4, 2.6] 2.5 steps [2.4, 2.6]"
+    assert rows[at + 2] == "independent inputs 2.7 steps [2.16, 3.24] 4.5 steps [3.6, 5.4]"
+    assert rows[at + 3].startswith("horizon trained 54 steps")
+    assert not any("_untrained" in row or "_iid" in row for row in rows)
+
+
+def test_a_baseline_without_a_value_says_why(single: str) -> None:
+    assert "independent inputs at least 192 steps it never ends" in rows_of(
+        single, "gradient-decay"
+    )
+
+
+def test_metrics_without_baselines_name_none(single: str) -> None:
+    assert any(
+        row.startswith("gate_time_constant 3.5") for row in rows_of(single, "gradient-decay")
+    )
+    assert not any("trained" in row for row in rows_of(single, "position"))
+
+
+def test_a_baseline_that_only_one_model_has(report: Report) -> None:
+    own = {k: v for k, v in report["gradient-decay"].metrics.items() if not k.endswith("_iid")}
+    checks = (replace(report.checks[0], metrics=own), *report.checks[1:])
+    rows = rows_of(render([report, replace(report, checks=checks)]), "gradient-decay")
+    assert "independent inputs 2.7 steps [2.16, 3.24] not measured" in rows
+
+
+def test_short_tables_are_open_where_no_figure_shows_them(single: str) -> None:
+    opened = re.findall(r"<details open>\s*<summary>([^<]*)", single)
+    assert opened == ["Data: weights (2 rows)"]
+
+
+def test_locality_is_compared_with_the_untrained_model(single: str) -> None:
+    rows = rows_of(single, "paradigm")
+    at = next(i for i, row in enumerate(rows) if row.startswith("gradient-decay. half_life 5.4"))
+    assert rows[at + 1] == "gradient-decay. half_life_untrained 2.5 steps [2.4, 2.6]"
+
+
 def test_models_of_the_same_name_are_told_apart(report: Report) -> None:
     words = Page(render([report, report])).words
     assert "lstm.pt (1)" in words
@@ -255,10 +305,10 @@ def test_missing_checks_and_values_render(report: Report) -> None:
     assert page.count("svg") == 1
     both = render([empty, report])
     assert "this report does not have this check" in both
-    assert Page(both).count("svg") == 5
+    assert Page(both).count("svg") == 1 + len(FIGURES)
 
 
-@pytest.mark.parametrize("check", ["gradient-decay", "path-length", "position", "bottleneck"])
+@pytest.mark.parametrize("check", FIGURES)
 def test_empty_cells_and_values_render(report: Report, check: str) -> None:
     tables = tuple(
         replace(t, rows=tuple((row[0], *[None] * (len(row) - 1)) for row in t.rows))
@@ -274,6 +324,6 @@ def test_empty_cells_and_values_render(report: Report, check: str) -> None:
     )
     blank = replace(report, tables=tables, checks=checks)
     page = Page(render([blank]))
-    assert page.count("svg") == 4
+    assert page.count("svg") == len(FIGURES)
     assert "not estimable too few" in page.words
-    assert Page(render([report, blank])).count("svg") == 5
+    assert Page(render([report, blank])).count("svg") == 1 + len(FIGURES)

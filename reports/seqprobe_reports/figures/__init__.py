@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from seqprobe_reports.figures import bottleneck, gradient_decay, path_length, position
+from seqprobe_reports.figures import (
+    bottleneck,
+    gradient_decay,
+    jacobian_spectrum,
+    path_length,
+    position,
+)
 from seqprobe_reports.subjects import Subject
 
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
     "gradient-decay": gradient_decay.draw,
+    "jacobian-spectrum": jacobian_spectrum.draw,
     "path-length": path_length.draw,
     "position": position.draw,
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import pandas
 import seaborn
@@ -20,25 +21,35 @@ MOST_POINTS = 800
 DECADES = 10
 """How far below its top a logarithmic axis reaches."""
 
-Paint = Callable[[Axes, Sequence[Curve]], None]
+Dash: TypeAlias = str | tuple[float, tuple[float, ...]]
 
 
-def figure(subjects: Sequence[Subject], check: str, curves: Sequence[Curve], paint: Paint) -> str:
+@dataclass(frozen=True)
+class Panel:
+    """Curves in one pair of axes, and how they are painted."""
+
+    curves: Sequence[Curve]
+    paint: Callable[[Axes, Sequence[Curve]], None]
+    height: float = 3.7
+
+
+def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> str:
     """One figure of a check, described by the headlines of its models; nothing without curves."""
-    if not curves:
+    drawn = [(panel.height, partial(_paint, subjects, panel)) for panel in panels if panel.curves]
+    if not drawn:
         return ""
     known = [(subject.name, found) for subject in subjects if (found := subject.check(check))]
     description = " ".join(f"{name}: {found.headline}" for name, found in known)
-    return svg(check, known[0][1].title, description, partial(_paint, subjects, curves, paint))
+    return svg(check, known[0][1].title, description, drawn)
 
 
-def _paint(subjects: Sequence[Subject], curves: Sequence[Curve], paint: Paint, axes: Axes) -> None:
+def _paint(subjects: Sequence[Subject], panel: Panel, axes: Axes) -> None:
     axes.set_xlabel("distance (steps)")
-    paint(axes, curves)
+    panel.paint(axes, panel.curves)
     axes.grid(True, color=INK, alpha=0.12, linewidth=0.6)
     for distance in sorted({subject.report.distance for subject in subjects}):
         asked(axes, distance)
-    legend(axes, curves, needed=len(subjects) > 1 or len(curves) > 1)
+    legend(axes, always=len(subjects) > 1)
 
 
 def line(axes: Axes, curves: Sequence[Curve], value: str) -> None:
@@ -63,6 +74,19 @@ def line(axes: Axes, curves: Sequence[Curve], value: str) -> None:
     )  # fmt: skip
 
 
+def thin(axes: Axes, curves: Sequence[Curve], value: str, name: str, dash: Dash = "-") -> None:
+    """Curves that accompany others, under one name; they may run out of a logarithmic axis."""
+    several = len(curves) > 1
+    for curve in curves:
+        table = thinned(curve.table, MOST_POINTS // len(curves))
+        axes.plot(
+            table["distance"], table[value],
+            color=curve.color, linewidth=1, linestyle=dash, label="_thin" if several else name,
+        )  # fmt: skip
+    if several:
+        axes.plot([], [], color=INK, linewidth=1, linestyle=dash, label=name)
+
+
 def band(axes: Axes, curves: Sequence[Curve], low: str = "low", high: str = "high") -> None:
     """The interval around each curve."""
     for curve in curves:
@@ -74,13 +98,22 @@ def band(axes: Axes, curves: Sequence[Curve], low: str = "low", high: str = "hig
             )  # fmt: skip
 
 
-def on_log_axis(axes: Axes, curves: Sequence[Curve], value: str) -> list[Curve]:
-    """Make the y axis logarithmic; triangles at its foot stand for what lies below it."""
-    tops = pandas.concat([curve.table[value] for curve in curves])
-    positive = tops[tops > 0]
-    if positive.empty:
+def on_log_axis(
+    axes: Axes,
+    curves: Sequence[Curve],
+    value: str,
+    decisive: Sequence[Curve] = (),
+    shown: float = math.inf,
+) -> list[Curve]:
+    """Make the y axis logarithmic; triangles at its foot stand for what lies below it.
+
+    `decisive` curves alone say how deep it reaches, or all; it reaches below `shown` in any case.
+    """
+    positive = _positive(curves, value)
+    deep = _positive(decisive or curves, value)
+    if positive.empty or deep.empty:
         return list(curves)
-    foot = max(positive.min() / 2, positive.max() * 10.0**-DECADES)
+    foot = min(shown / 4, max(deep.min() / 2, positive.max() * 10.0**-DECADES))
     axes.set_yscale("log")
     axes.set_ylim(bottom=foot, top=positive.max() * 2)
     _label_powers(axes)
@@ -96,11 +129,20 @@ def on_log_axis(axes: Axes, curves: Sequence[Curve], value: str) -> list[Curve]:
     return [_above(curve, value, foot) for curve in curves]
 
 
+def _positive(curves: Sequence[Curve], value: str) -> pandas.Series[float]:
+    values = pandas.concat([curve.table[value] for curve in curves])
+    positive: pandas.Series[float] = values[values > 0]
+    return positive
+
+
 def _label_powers(axes: Axes) -> None:
-    """Powers of ten; on a short axis also what lies between them."""
+    """Powers of ten; on a short axis plain numbers, also between them."""
     bottom, top = axes.get_ylim()
-    between = (2, 3, 5) if top / bottom < 100 else ()
-    axes.yaxis.set_major_formatter(lambda y, _: numbers.power_of_ten(round(math.log10(y))))
+    short = top / bottom < 100
+    between = (2, 3, 5) if short else ()
+    axes.yaxis.set_major_formatter(
+        lambda y, _: numbers.number(y) if short else numbers.power_of_ten(round(math.log10(y)))
+    )
     axes.yaxis.set_minor_formatter(
         lambda y, _: numbers.number(y) if _leading_digit(y) in between else ""
     )
@@ -112,12 +154,14 @@ def _leading_digit(value: float) -> int:
 
 def _mark_below(axes: Axes, curve: Curve, value: str, foot: float) -> bool:
     below = sparse(curve.table[curve.table[value] <= foot])
+    if below.empty:  # markers of no points would take up room in the corner of the figure
+        return False
     axes.plot(
         below["distance"], [0.0] * len(below),
         transform=axes.get_xaxis_transform(), linestyle="", marker="v", markersize=5,
         markerfacecolor="none", markeredgecolor=curve.color, clip_on=False, label="_below",
     )  # fmt: skip
-    return not below.empty
+    return True
 
 
 def _above(curve: Curve, value: str, foot: float) -> Curve:
@@ -152,20 +196,20 @@ def level(axes: Axes, height: float, name: str) -> None:
     axes.annotate(name, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
 
 
-def legend(axes: Axes, curves: Sequence[Curve], *, needed: bool) -> None:
-    """Names above the axes, where they cover nothing."""
-    drawn = axes.get_legend()
-    if not needed and drawn is not None:
+def legend(axes: Axes, *, always: bool) -> None:
+    """Names above the axes, where they cover nothing; a single one may go without saying."""
+    handles, labels = axes.get_legend_handles_labels()
+    if always or len(labels) > 1:
+        axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.05), borderaxespad=0.2,
+            ncols=legend_columns(labels),
+        )  # fmt: skip
+    elif drawn := axes.get_legend():
         drawn.remove()
-        return
-    seaborn.move_legend(
-        axes, "lower left", bbox_to_anchor=(0, 1.05), title=None, borderaxespad=0.2,
-        ncols=legend_columns([curve.label for curve in curves]),
-    )  # fmt: skip
 
 
 def legend_columns(labels: Sequence[str]) -> int:
     """How many names fit side by side above the axes."""
-    if sum(len(label) + 7 for label in labels) <= 78:
+    if sum(len(label) + 7 for label in labels) <= 72:
         return len(labels)
-    return max(1, 78 // (max(map(len, labels)) + 7))
+    return max(1, 72 // (max(map(len, labels)) + 7))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 
-from seqprobe_reports.figures.axes import band, figure, level, line, over_log_distance
+from seqprobe_reports.figures.axes import Panel, band, figure, level, line, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_site
 from seqprobe_reports.subjects import Subject
 
@@ -18,7 +19,7 @@ def draw(subjects: Sequence[Subject]) -> str:
     if not curves:
         value = "estimate"
         curves = by_site(subjects, "bottleneck", value)
-    return figure(subjects, "bottleneck", curves, lambda axes, shown: _paint(axes, shown, value))
+    return figure(subjects, "bottleneck", Panel(curves, partial(_paint, value=value)))
 
 
 def _paint(axes: Axes, curves: Sequence[Curve], value: str) -> None:

@@ -31,13 +31,13 @@ class Curve:
         return all(name in self.table and self.table[name].notna().any() for name in columns)
 
 
-def by_model(subjects: Sequence[Subject], check: str, value: str) -> list[Curve]:
-    """One curve per model."""
+def by_model(subjects: Sequence[Subject], check: str, value: str, beside: str = "") -> list[Curve]:
+    """One curve per model, from the check's own table or from one that stands beside it."""
     return _drawable(
         [
             Curve(name, number, frame(table))
             for number, (name, subject) in enumerate(_named(subjects))
-            if (table := subject.curve(check)) is not None
+            if (table := subject.curve(check, beside)) is not None
         ],
         value,
     )

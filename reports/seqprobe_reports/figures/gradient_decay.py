@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from matplotlib.axes import Axes
 
-from seqprobe_reports.figures.axes import band, figure, level, line, on_log_axis
-from seqprobe_reports.figures.curves import Curve, by_site
+from seqprobe_reports.baselines import BASELINES
+from seqprobe_reports.figures.axes import Dash, Panel, band, figure, level, line, on_log_axis, thin
+from seqprobe_reports.figures.curves import Curve, by_model, by_site
 from seqprobe_reports.subjects import Subject
 
-HORIZON = 1e-3
+CHECK, HORIZON = "gradient-decay", 1e-3
+LONG: Dash = (0, (14, 3))
 
 
 def draw(subjects: Sequence[Subject]) -> str:
-    """All sites of one model, or the output of several."""
-    curves = by_site(subjects, "gradient-decay", "relative", key="output")
-    return figure(subjects, "gradient-decay", curves, _paint)
+    """One model with its baselines, below it all sites; of several the outputs, also untrained."""
+    curves = by_site(subjects, CHECK, "relative", key="output")
+    if len(subjects) > 1:
+        return figure(subjects, CHECK, Panel(curves, partial(_models, subjects)))
+    sites = curves if len(curves) > 1 else []
+    return figure(
+        subjects,
+        CHECK,
+        Panel(_with_baselines(subjects, curves[:1]), partial(_one, subjects)),
+        Panel(sites, _relative, height=3.2),
+    )
 
 
-def _paint(axes: Axes, curves: Sequence[Curve]) -> None:
+def _with_baselines(subjects: Sequence[Subject], own: Sequence[Curve]) -> list[Curve]:
+    beside = [
+        replace(curve, label=name, style=style)
+        for style, (id, name) in enumerate(BASELINES.items(), 1)
+        for curve in by_model(subjects, CHECK, "relative", id)
+    ]
+    return [*own, *beside] if own else []
+
+
+def _one(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:
+    own = [curve for curve in curves[:1] if curve.has("rms")]
+    attributed = by_model(subjects, CHECK, "relative", "attribution")
+    _relative(axes, curves, decisive=curves[:1])
+    thin(axes, own, "rms", "root mean square")
+    thin(axes, [replace(curve, style=3) for curve in attributed], "relative", "attribution", LONG)
+
+
+def _models(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:
+    _relative(axes, curves)
+    thin(axes, by_model(subjects, CHECK, "relative", "untrained"), "relative", "untrained", LONG)
+
+
+def _relative(axes: Axes, curves: Sequence[Curve], decisive: Sequence[Curve] = ()) -> None:
     axes.set_ylabel("gradient, relative to distance 0")
-    shown = on_log_axis(axes, curves, "relative")
+    shown = on_log_axis(axes, curves, "relative", decisive, HORIZON)
     band(axes, shown)
     line(axes, shown, "relative")
-    _fit(axes, shown)
     axes.set_xlim(left=0)
-    axes.set_ylim(bottom=min(axes.get_ylim()[0], HORIZON / 3))
     level(axes, HORIZON, "horizon")
-
-
-def _fit(axes: Axes, curves: Sequence[Curve]) -> None:
-    for curve in (curve for curve in curves[:1] if len(curves) == 1 and curve.has("fit")):
-        axes.plot(curve.table["distance"], curve.table["fit"], color="#767676", linewidth=1)

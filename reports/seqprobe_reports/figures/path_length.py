@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from seqprobe_reports import numbers
-from seqprobe_reports.figures.axes import figure, line, on_log_axis, over_log_distance
+from seqprobe_reports.figures.axes import Panel, figure, line, on_log_axis, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_model, sparse
 from seqprobe_reports.subjects import Subject
 
 
 def draw(subjects: Sequence[Subject]) -> str:
     """One curve per model."""
-    return figure(subjects, "path-length", by_model(subjects, "path-length", "hops"), _paint)
+    curves = by_model(subjects, "path-length", "hops")
+    return figure(subjects, "path-length", Panel(curves, _paint))
 
 
 def _paint(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -32,10 +33,12 @@ def _mark_unreached(axes: Axes, curve: Curve) -> bool:
     if not curve.has("reached"):
         return False
     missed = sparse(curve.table[~curve.table["reached"].fillna(True).astype(bool)])
+    if missed.empty:
+        return False
     height = 0.02 + 0.035 * curve.style
     axes.plot(
         missed["distance"], [height] * len(missed),
         transform=axes.get_xaxis_transform(), linestyle="", marker="x", markersize=4,
         color=curve.color, label="_unreached",
     )  # fmt: skip
-    return not missed.empty
+    return True

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from seqprobe_reports.figures.axes import band, figure, line, on_log_axis, over_log_distance
+from seqprobe_reports.figures.axes import Panel, band, figure, line, on_log_axis, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_model
 from seqprobe_reports.subjects import Subject
 
 
 def draw(subjects: Sequence[Subject]) -> str:
     """One curve per model."""
-    return figure(subjects, "position", by_model(subjects, "position", "kl_bits"), _paint)
+    return figure(subjects, "position", Panel(by_model(subjects, "position", "kl_bits"), _paint))
 
 
 def _paint(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -38,8 +38,8 @@ def draw(subjects: Sequence[Subject]) -> str:
     """Horizontal ranges: four quantities, and the models within each."""
     height = 1.2 + len(QUANTITIES) * (0.3 + 0.22 * len(subjects))
     return svg(
-        "reach-profile", TITLE, profile(subjects), lambda axes: _paint(axes, subjects),
-        size=(6.6, min(height, 12)),
+        "reach-profile", TITLE, profile(subjects),
+        [(min(height, 12), lambda axes: _paint(axes, subjects))],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,6 +18,7 @@ import matplotlib as mpl
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from seqprobe_reports.subjects import printable
 
@@ -25,6 +26,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676")
 DASHES: tuple[Any, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1, 1, 1))
 MARKERS = ("o", "s", "D", "^", "v")
 INK = "#010203"
+WIDTH = 6.6
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -36,14 +38,19 @@ def svg(
     id: str,
     title: str,
     description: str,
-    paint: Callable[[Axes], None],
-    size: tuple[float, float] = (6.6, 3.7),
+    panels: Sequence[tuple[float, Callable[[Axes], None]]],
 ) -> str:
-    """Paint one pair of axes and return it as inline SVG, the same bytes every time."""
+    """Paint pairs of axes, one below the other, each of some height in inches.
+
+    Returns inline SVG, the same bytes every time.
+    """
+    heights = [height for height, _ in panels]
     with mpl.rc_context(_look()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
-        figure = Figure(figsize=size, layout="constrained")
-        paint(figure.subplots())
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout=ConstrainedLayoutEngine(hspace=0.06))
+        rows = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+        for (_, paint), axes in zip(panels, rows, strict=True):
+            paint(axes)
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     return inline(drawn.getvalue(), id, title, description)
@@ -90,8 +97,12 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
     attributes = {name: value for name, value in element.attrib.items() if name != "style"}
     if link := attributes.pop(_XLINK, None):
         attributes["href"] = "#" + prefix + link.removeprefix("#")
-    if id := attributes.pop("id", None):
+    id = attributes.pop("id", None)
+    if id and element.tag != "g":  # nothing refers to groups
         attributes["id"] = prefix + id
+    if element.tag not in ("text", "tspan"):
+        element.text = None
+    element.tail = None
     attributes |= _presentation(element.get("style", ""))
     element.attrib.clear()
     for name, value in attributes.items():
@@ -109,6 +120,7 @@ def _presentation(style: str) -> dict[str, str]:
     """CSS declarations as attributes; fonts are the page's own."""
     declared = (part.partition(":") for part in style.split(";") if ":" in part)
     attributes = {name.strip(): value.strip() for name, _, value in declared}
+    attributes.pop("font-family", None)
     if font := attributes.pop("font", ""):
         attributes["font-size"] = next(word for word in font.split() if word.endswith("px"))
     return attributes

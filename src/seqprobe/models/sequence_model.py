@@ -19,7 +19,7 @@ from seqprobe.models.observed import Observed
 from seqprobe.models.outputs import per_step_outputs
 from seqprobe.models.sites import blocks, existing, watched
 from seqprobe.models.stack import Stack
-from seqprobe.models.sweep import Sweep, agree, chained, cut_out
+from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
 
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
@@ -151,6 +151,8 @@ class SequenceModel:
         inputs = self.example(2)
         observed = self.observe(inputs, cut=True)
         if not (chained(observed) and cut_out(observed) and observed.outputs.requires_grad):
+            return False
+        if not step_by_step(observed):
             return False
         try:
             automatic = Autograd(self.module, self.observe, inputs, causal=True)

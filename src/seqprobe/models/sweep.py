@@ -172,6 +172,21 @@ def cut_out(observed: Observed) -> bool:
     return paths == set(observed.cuts)
 
 
+def step_by_step(observed: Observed) -> bool:
+    """Whether no output has any gradient to embeddings or recurrences at another step.
+
+    Exactly none: a trace of mixing outside the recurrences may be all there is far away.
+    """
+    leaves = [observed.leaf, *observed.cuts.values()]
+    for step, outputs in enumerate(observed.outputs.unbind(1)):
+        noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(step))
+        total = (outputs * noise.to(outputs)).sum()
+        found = torch.autograd.grad(total, leaves, retain_graph=True, materialize_grads=True)
+        if any(part[:, :step].any() or part[:, step + 1 :].any() for part in found):
+            return False
+    return True
+
+
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.equal(a.detach(), b.detach())
 

@@ -29,7 +29,7 @@ from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
 from seqprobe.estimators.decay import exponential_rate, first_crossings, last_crossings
 from seqprobe.probes import attribution, gates
 
-TARGETS, VECTORS = 4, 2
+TARGETS, VECTORS, CLOSELY = 4, 2, 32
 HORIZON, CLEARLY = 1e-3, 10.0
 THIRDS = ("first", "middle")
 UNITS = {"half_life": "steps", "horizon": "steps", "at_distance": "", "rate": "nats/step"}
@@ -43,7 +43,7 @@ class GradientDecay(Probe):
 
     `precision`: more sequences are asked for until half-life and horizon are known so well.
     `exact`: every direction of a state instead of random ones. `attribution`: a method of captum
-    to show beside the gradient. `whole`: every site, or only the output.
+    to show beside the gradient. `whole`: every site, on the first 32 sequences, or only the output.
     """
 
     id: ClassVar[str] = "gradient-decay"
@@ -121,19 +121,20 @@ class GradientDecay(Probe):
         window = _window(time)
         generators = [self.random(number) for number in observation.sequences]
         steps, rows = _late(generators, time), dict[str, np.ndarray]()
-        for site in _sites(observation, whole=self.whole):
+        whole = self.whole and observation.sequences[0] < CLOSELY
+        for site in _sites(observation, whole=whole):
             vectors = self._vectors(observation, site, steps, generators)
             found = derivatives.gradients(_LOSS.get(site, site), steps, vectors, window)
             rows |= _norms(site, found, exact=self.exact)
             if site == "output":
                 rows["ahead"] = found.ahead.numpy()
-        if self.whole:
+        if whole:
             for third, early, before in _earlier(generators, time):
                 vectors = self._vectors(observation, "output", early, generators)
                 found = derivatives.gradients("output", early, vectors, before)
                 rows |= _norms(third, found, exact=self.exact)
             rows |= gates.observe(observation, window)
-        if self.attribution:
+        if whole and self.attribution:
             rows |= attribution.observe(observation, self.attribution, steps, window)
         return {**rows, "floor": np.full(len(generators), derivatives.floor)}
 

@@ -17,7 +17,7 @@ from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import Sweep
 from seqprobe.models.untrained import untrained
-from seqprobe.runner.memory import batch_size
+from seqprobe.runner.memory import LARGEST_BATCH, batch_size
 from seqprobe.runner.plan import Pass
 from seqprobe.sequences import streams
 
@@ -136,7 +136,8 @@ class _Sweep:
         """Show one batch after the other to all probes; yields how many sequences they saw.
 
         A batch that does not fit into memory is tried again at half its size. Probes that are
-        not settled see more than they asked for at first.
+        not settled see more than they asked for at first. No batch goes across a multiple of the
+        largest size, so that a probe may look closer at the first sequences.
         """
         needs, start = self.each.needs, 0
         if not self._prepared():
@@ -145,7 +146,8 @@ class _Sweep:
         size = batch_size(self.model, self._inputs([0]), gradients=needs.gradients)
         for stop in (needs.sequences, *range(2 * needs.sequences, needs.most + 1, needs.sequences)):
             while start < stop and self._open(start):
-                numbers = range(start, min(start + size, stop))
+                block = start - start % LARGEST_BATCH + LARGEST_BATCH
+                numbers = range(start, min(start + size, stop, block))
                 try:
                     self._show(self._observation(numbers, mixers))
                     start = numbers.stop

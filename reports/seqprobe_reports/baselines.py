@@ -1,0 +1,30 @@
+"""What a check may be measured on for comparison, and how the page calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from seqprobe.contracts import Baseline
+
+ITSELF = "trained"
+BASELINES: dict[Baseline, str] = {"untrained": "untrained", "iid": "independent inputs"}
+
+
+def variants(metric: str, metrics: Collection[str]) -> dict[str, str]:
+    """The metric and its baselines: what each was measured on, and its name.
+
+    >>> variants("horizon", ["horizon", "half_life", "horizon_iid"])
+    {'trained': 'horizon', 'independent inputs': 'horizon_iid'}
+    """
+    beside = {label: f"{metric}_{baseline}" for baseline, label in BASELINES.items()}
+    return {ITSELF: metric} | {label: name for label, name in beside.items() if name in metrics}
+
+
+def is_baseline(metric: str, metrics: Collection[str]) -> bool:
+    """Whether it is shown beside another metric.
+
+    >>> [is_baseline(name, ["horizon", "horizon_iid", "gain_iid"]) for name in
+    ...  ("horizon", "horizon_iid", "gain_iid")]
+    [False, True, False]
+    """
+    return any(metric.removesuffix(f"_{each}") in {*metrics} - {metric} for each in BASELINES)
