@@ -18,6 +18,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference import zoo
 
 Row = tuple[str, str, str, float, float]
+SPECTRUM = "jacobian-spectrum"
 
 
 def measured(model: SequenceModel, probe: str, column: str, limit: int) -> np.ndarray:
@@ -64,6 +65,29 @@ def gradients() -> Iterator[Row]:
         yield name, "gradient-decay", "flat", *_worst(curve, np.ones(len(curve)))
     curve = measured(zoo.memoryless(), "gradient-decay", "relative", 16)
     yield "memoryless", "gradient-decay", "0 beyond k = 0", *_worst(curve, np.eye(1, len(curve))[0])
+
+
+def spectra() -> Iterator[Row]:
+    """Largest Lyapunov exponents, and largest singular values over distance."""
+    for b in (0.0, 2.0, 4.0):
+        model = zoo.constant_gate_lstm(b)
+        found = np.array([exponent(model)])
+        truth = np.array([-math.log1p(math.exp(-b))])
+        yield f"constant-gate LSTM, bias {b:g}", SPECTRUM, "ln sigmoid(b)", *_worst(found, truth)
+    curve = measured(zoo.orthogonal_rnn(), SPECTRUM, "largest", 8)
+    yield "orthogonal RNN", SPECTRUM, "1 at any distance", *_worst(curve, np.ones(len(curve)))
+    curve = measured(zoo.uniform_attention(), SPECTRUM, "largest", 8)
+    yield "uniform attention", SPECTRUM, "1/t", *_worst(curve, np.full(len(curve), 1 / 128))
+    curve = measured(zoo.memoryless(), SPECTRUM, "largest", 8)[1:]
+    yield "memoryless", SPECTRUM, "0 beyond k = 0", *_worst(curve, np.zeros(len(curve)))
+
+
+def exponent(model: SequenceModel) -> float:
+    """The largest Lyapunov exponent."""
+    report = seqprobe.analyze(
+        model, data="synthetic:iid", probes=(SPECTRUM,), length=128, limit=8, distance=20
+    )
+    return report[SPECTRUM].metrics["lyapunov_max"].value or math.nan
 
 
 def paths() -> Iterator[Row]:
@@ -135,7 +159,7 @@ def main() -> None:
     )
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
-    for part in (gradients, paths, influence, storage):
+    for part in (gradients, spectra, paths, influence, storage):
         for model, probe, truth, under, over in part():
             print(f"| {model} | `{probe}` | {truth} | {under:.1e} | {over:.1e} |")
             sys.stdout.flush()

@@ -18,7 +18,7 @@ def show(report: "Report") -> None:
     )
     click.echo(report.verdict.headline)
     for check in report.checks:
-        click.echo(f"  {check.id:<15} {check.status:<10} {check.headline}")
+        click.echo(f"  {check.id:<17} {check.status:<14} {check.headline}")
     for warning in report.warnings:
         click.echo(f"  warning: {warning}")
     for finding in [f for f in report.findings if f.status in GRAVEST_FIRST][:3]:

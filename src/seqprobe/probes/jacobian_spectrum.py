@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -193,7 +193,9 @@ def _rank(evidence: Evidence, distance: int, seed: int) -> Estimate:
     about = number_interval(resampled_means(rows, seed)[:, index], len(rows))
     null = Null("memoryless model", 0.0)
     value = float(rows[:, index].mean())
-    return Estimate.sampled(value, "directions", about, n=len(rows), null=null)
+    found = Estimate.sampled(value, "directions", about, n=len(rows), null=null)
+    there = int(distances[index])
+    return found if there == distance else replace(found, reason=f"at {there} steps")
 
 
 def _transient(evidence: Evidence, seed: int) -> Estimate:
