@@ -61,8 +61,8 @@ BREAKS = (
     _model("cells", "torch.sigmoid(-keep)", "(1 - torch.sigmoid(keep))", "sweep"),
     _model(
         "cells",
-        "torch.mul(before[1], slope_of_sigmoid(f)",
-        "torch.mul(states[1], slope_of_sigmoid(f)",
+        "torch.mul(before[1], df,",
+        "torch.mul(states[1], df,",
         "sweep",
     ),
     _model("cells", "(inner > 0).to(inner)", "(inner >= 0).to(inner)", "sweep"),
@@ -84,8 +84,10 @@ BREAKS = (
     _model("sweep", "scale[live] += size.double().log()", "pass"),
     _model("sweep", "EVERY, SMALL, LARGE = 8, 1e-12, 1e12", "EVERY, SMALL, LARGE = 8, 1e-38, 1e38"),
     _model("sweep", "here = (here[0] + dx, *here[1:])", "here = (dx, *here[1:])"),
-    _model("sweep", "dx[joined.start - live.start :] += rows.direct[joined]", "pass"),
-    _model("sweep", "while steps[ended] - step > window", "while steps[ended] - step >= window"),
+    _model("sweep", "dx = dx + rows.direct", "pass"),
+    _model("sweep", "min(window, steps[-1]) + 1", "min(window, steps[-1])"),
+    _model("sweep", "bisect_left(steps, distance)", "bisect_left(steps, distance + 1)"),
+    _model("sweep", "len(steps) == last - first + 1 and", "True or"),
     _model("sweep", "if any(part[:, :step].any()", "if any(part[:, :0].any()"),
     _model(
         "recurrence",

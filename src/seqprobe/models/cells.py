@@ -105,9 +105,9 @@ def slope_of_tanh(a: Tensor) -> Tensor:
     return torch.cosh(a).pow_(-2)
 
 
-def slope_of_sigmoid(a: Tensor) -> Tensor:
-    """s'(a), to full relative precision."""
-    return slope_of_tanh(a / 2).div_(4)
+def slope_of_sigmoid(a: Tensor, sigmoid: Tensor) -> Tensor:
+    """s'(a) = s(a) s(-a), to full relative precision; s(a) is there already."""
+    return a.neg().sigmoid_().mul_(sigmoid)
 
 
 @dataclass(frozen=True)
@@ -127,15 +127,17 @@ class LSTM(Cell):
         return (hidden, cell), inner
 
     def along(self, states: State, before: State, inner: Tensor, /) -> "LinearLSTM":
-        i, f, g, o = inner.chunk(4, dim=-1)
-        cell = states[1]
+        cell, g = states[1], inner.chunk(4, dim=-1)[2]
+        gates = inner.sigmoid()
+        i, f, _, o = gates.chunk(4, dim=-1)
+        di, df, _, do = slope_of_sigmoid(inner, gates).chunk(4, dim=-1)
         slopes = inner.new_empty(*cell.shape[:-1], 6, cell.shape[-1])
-        torch.mul(g.tanh(), slope_of_sigmoid(i), out=slopes[..., 0, :])
-        torch.mul(before[1], slope_of_sigmoid(f), out=slopes[..., 1, :])
-        torch.mul(i.sigmoid(), slope_of_tanh(g), out=slopes[..., 2, :])
-        torch.mul(cell.tanh(), slope_of_sigmoid(o), out=slopes[..., 3, :])
-        torch.mul(o.sigmoid(), slope_of_tanh(cell), out=slopes[..., 4, :])
-        torch.sigmoid(f, out=slopes[..., 5, :])
+        torch.mul(g.tanh(), di, out=slopes[..., 0, :])
+        torch.mul(before[1], df, out=slopes[..., 1, :])
+        torch.mul(i, slope_of_tanh(g), out=slopes[..., 2, :])
+        torch.mul(cell.tanh(), do, out=slopes[..., 3, :])
+        torch.mul(o, slope_of_tanh(cell), out=slopes[..., 4, :])
+        slopes[..., 5, :] = f
         return LinearLSTM(self._kernel(), slopes, self.weight_hr)
 
     @property
@@ -219,11 +221,11 @@ class GRU(Cell):
     def along(self, _states: State, before: State, inner: Tensor, /) -> "LinearGRU":
         reset, keep, new, from_n = inner.chunk(4, dim=-1)
         slopes = inner.new_empty(*keep.shape[:-1], 5, keep.shape[-1])
+        r = torch.sigmoid(reset, out=slopes[..., 3, :])
+        z = torch.sigmoid(keep, out=slopes[..., 4, :])
         to_new = torch.mul(torch.sigmoid(-keep), slope_of_tanh(new), out=slopes[..., 2, :])
-        torch.mul(to_new * from_n, slope_of_sigmoid(reset), out=slopes[..., 0, :])
-        torch.mul(before[0] - new.tanh(), slope_of_sigmoid(keep), out=slopes[..., 1, :])
-        torch.sigmoid(reset, out=slopes[..., 3, :])
-        torch.sigmoid(keep, out=slopes[..., 4, :])
+        torch.mul(to_new * from_n, slope_of_sigmoid(reset, r), out=slopes[..., 0, :])
+        torch.mul(before[0] - new.tanh(), slope_of_sigmoid(keep, z), out=slopes[..., 1, :])
         return LinearGRU(self._kernel(), slopes)
 
     @property

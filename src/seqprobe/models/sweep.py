@@ -1,14 +1,15 @@
 """Exact gradients through stacked recurrences: one sweep back in time for many targets at once.
 
 Each row is one gradient: of one sequence, one target step, one direction. All rows share the
-derivatives of the steps, which are computed once, and the matrix products. A row joins at its
-own target, so that no step after it is computed, and leaves when its window ends. Rows are kept
-at size one, and the logarithm of what was divided out beside them: no distance is too far for
-the floating-point format.
+derivatives of the steps, which are computed once, and the matrix products: they go back together,
+all as far from their targets, each at a step of its own, and end at the start of the sequence.
+Rows are kept at size one, and the logarithm of what was divided out beside them: no distance is
+too far for the floating-point format.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +55,7 @@ class Sweep(Derivatives):
         batch, targets, vectors = cotangents.shape[:3]
         steps = steps.to(self.observed.outputs.device)
         rows = _rows(steps, vectors, *self._entries(site, steps, cotangents))
-        order = rows.steps.argsort(descending=True, stable=True)
+        order = rows.steps.argsort(stable=True)
         size = TOGETHER if rows.samples is not None else max(TOGETHER // batch, 1)
         logs = torch.cat([self._follow(rows[few], window) for few in order.split(size)], dim=1)
         logs = logs[:, order.argsort()]
@@ -105,7 +106,7 @@ class Sweep(Derivatives):
 
 @dataclass(frozen=True)
 class Rows:
-    """Gradients to follow: of which sequence, at which step, and where they enter.
+    """Gradients to follow, by step: of which sequence, at which step, and where they enter.
 
     `samples` names the sequence of each row; without it, each row stands for the whole batch, in
     a second axis. `entries` holds for every layer what each row adds to the gradient at its state
@@ -124,6 +125,15 @@ class Rows:
             None if self.samples is None else self.samples[chosen],
             None if self.direct is None else self.direct[chosen],
         )
+
+    def at(self, distance: int, live: slice) -> At:
+        """Where the live rows are, so many steps before their targets, in (time, batch)."""
+        steps = self.steps[live] - distance
+        if self.samples is not None:
+            return steps, self.samples[live]
+        first, last = int(steps[0]), int(steps[-1])
+        consecutive = len(steps) == last - first + 1 and bool((steps.diff() == 1).all())
+        return (slice(first, last + 1) if consecutive else steps,)
 
 
 def _rows(
@@ -220,42 +230,28 @@ def log_squared_norms(
 
     `states` are those of all layers at some step, (batch, width).
     """
-    steps = rows.steps.tolist()
-    shape = (len(steps),) if rows.samples is not None else (len(steps), len(states[0][0]))
+    shape = (len(rows.steps),) if rows.samples is not None else (len(rows.steps), len(states[0][0]))
     adjoint = [tuple(part.new_zeros(*shape, part.shape[-1]) for part in s) for s in states]
+    _enter(adjoint, rows.entries)
     scale = states[0][0].new_zeros(shape, dtype=torch.float64)
-    last = max(min(steps) - window, 0)
-    logs = scale.new_full((steps[0] - last + 1, *shape), -math.inf)
-    for step, live, joined in _schedule(steps, window, last):
-        _join(adjoint, rows.entries, joined)
-        at = step, slice(None) if rows.samples is None else rows.samples[live]
-        dx = _back(layers, adjoint, at, live)
-        if rows.direct is not None:
-            dx[joined.start - live.start :] += rows.direct[joined]
+    logs = scale.new_full((window + 1, *shape), -math.inf)
+    steps = rows.steps.tolist()
+    for distance in range(min(window, steps[-1]) + 1):
+        live = slice(bisect_left(steps, distance), None)
+        dx = _back(layers, adjoint, rows.at(distance, live), live)
+        if distance == 0 and rows.direct is not None:
+            dx = dx + rows.direct
         norms, extreme = _norms(dx)
-        logs[step - last, live] = 2 * (norms.log() + scale[live])
-        if extreme or step % EVERY == 0:
+        logs[distance, live] = 2 * (norms.log() + scale[live])
+        if extreme or distance % EVERY == 0:
             _rescale(adjoint, scale, live)
-    return _by_distance(logs, rows.steps - last, window)
+    return logs
 
 
-def _schedule(steps: list[int], window: int, last: int) -> Iterator[tuple[int, slice, slice]]:
-    """Each step back in time, the rows that live there, and those among them that begin there."""
-    begun = ended = 0
-    for step in range(steps[0], last - 1, -1):
-        first = begun
-        while begun < len(steps) and steps[begun] >= step:
-            begun += 1
-        while steps[ended] - step > window:
-            ended += 1
-        if ended < begun:
-            yield step, slice(ended, begun), slice(first, begun)
-
-
-def _join(adjoint: list[State], entries: Sequence[State | None], joined: slice) -> None:
+def _enter(adjoint: list[State], entries: Sequence[State | None]) -> None:
     for state, entry in zip(adjoint, entries, strict=True):
         for part, added in zip(state, entry or (), strict=False):
-            part[joined] += added[joined]
+            part.copy_(added)
 
 
 def _back(layers: Sequence[Linear], adjoint: list[State], at: At, live: slice) -> Tensor:
@@ -290,12 +286,3 @@ def _rescale(adjoint: list[State], scale: Tensor, live: slice) -> None:
     for part in parts:
         part.div_(size.unsqueeze(-1))
     scale[live] += size.double().log()
-
-
-def _by_distance(
-    logs: Float64[Tensor, "steps rows *batch"], targets: Int[Tensor, " rows"], window: int
-) -> Float64[Tensor, "distances rows *batch"]:
-    back = targets - torch.arange(window + 1, device=targets.device)[:, None]
-    found = logs[back.clamp(min=0), torch.arange(len(targets), device=targets.device)]
-    found[back < 0] = -math.inf
-    return found
