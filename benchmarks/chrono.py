@@ -160,6 +160,11 @@ def half_life(done: Run) -> float:
     return number(done.half_life, math.inf)
 
 
+def in_steps(value: float) -> str:
+    """A half-life; none where the gradient does not fall to a half within what was measured."""
+    return f"{value:.1f}" if math.isfinite(value) else "none"
+
+
 def with_interval(estimate: Estimate) -> str:
     """A value with what bounds it."""
     low, high = ("?" if v is None else f"{v:.1e}" for v in (estimate.low, estimate.high))
@@ -171,7 +176,7 @@ def row(done: Run) -> str:
     learned = "no" if done.steps is None else f"yes, {done.steps} steps"
     before, after = with_interval(done.before), with_interval(done.after)
     return (
-        f"| {done.start} | {done.seed} | {done.forget_bias:.1f} | {half_life(done):.1f} "
+        f"| {done.start} | {done.seed} | {done.forget_bias:.1f} | {in_steps(half_life(done))} "
         f"| {before} | {learned} | {after} |"
     )
 
@@ -181,14 +186,14 @@ def summary(runs: list[Run]) -> Iterator[str]:
     for start, (words, *_) in STARTS.items():
         group = [done for done in runs if done.start == start]
         if group:
-            half_lives = between([half_life(done) for done in group], ".1f")
-            ratios = between([number(done.before) for done in group], ".1e")
+            half_lives = between([half_life(done) for done in group], in_steps)
+            ratios = between([number(done.before) for done in group], "{:.1e}".format)
             learned = sum(done.steps is not None for done in group)
             yield f"| {start}: {words} | {half_lives} | {ratios} | {learned} of {len(group)} |"
 
 
-def between(values: list[float], digits: str) -> str:
-    return f"{min(values):{digits}} to {max(values):{digits}}"
+def between(values: list[float], written: Callable[[float], str]) -> str:
+    return f"{written(min(values))} to {written(max(values))}"
 
 
 def claims(runs: list[Run]) -> Iterator[tuple[str, list[bool]]]:

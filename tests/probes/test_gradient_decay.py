@@ -87,6 +87,30 @@ class TestClosedForms:
 
 
 @pytest.mark.usefixtures("double")
+class Mean(torch.nn.Module):
+    """Every output is the mean of all inputs, earlier and later ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(8, 8)
+
+    def forward(self, tokens):
+        return self.embedding(tokens).mean(1, keepdim=True).expand(-1, tokens.shape[1], -1)
+
+
+@pytest.mark.usefixtures("double")
+def test_the_null_is_the_gradient_to_later_inputs_relative_to_distance_zero(show):
+    measured = show(SequenceModel(Mean()), GradientDecay(20), sequences=4, time=48)
+    assert np.abs(relative(measured) - 1).max() < 1e-9
+    assert measured.metrics["at_distance"].null.value == pytest.approx(1, rel=1e-9)
+
+
+def test_a_flat_curve_is_settled(observe):
+    """No further sequence would give it a half-life."""
+    probe = GradientDecay(20)
+    assert probe.update(observe(zoo.orthogonal_rnn(), probe, range(16), 64)).settled
+
+
 @pytest.mark.parametrize("kind", ["gru", "attention"])
 def test_exact_norms_equal_a_naive_jacobian(observe, kind):
     model = SequenceModel(build(kind, vocab_size=3, width=4, layers=2).double())

@@ -45,6 +45,14 @@ def test_orthogonal_weights_have_radius_one(show):
     assert "forget_bias" not in measured.metrics
 
 
+def test_the_largest_radius_of_all_layers_is_the_one(show):
+    rnn = nn.RNN(2, 2, num_layers=2, batch_first=True, bias=False)
+    rnn.weight_hh_l0.data, rnn.weight_hh_l1.data = 0.5 * torch.eye(2), 0.8 * torch.eye(2)
+    model = SequenceModel(Stack(nn.Embedding(8, 2), rnn, nn.Linear(2, 8)))
+    measured = show(model, Weights(), sequences=1)
+    assert measured.metrics["spectral_radius"].value == pytest.approx(0.8)
+
+
 def test_the_radius_is_not_the_norm(show):
     rnn = nn.RNN(2, 2, batch_first=True, bias=False)
     rnn.weight_hh_l0.data = torch.tensor([[0.9, 5.0], [0.0, 0.9]])

@@ -112,7 +112,7 @@ class GradientDecay(Probe):
         if interval is None:
             return True
         low, high = interval
-        return math.isfinite(high) and high - low > 2 * self.precision * value
+        return high - low > 2 * self.precision * value
 
     def observe(self, observation: Observation) -> Evidence:
         derivatives = observation.derivatives
