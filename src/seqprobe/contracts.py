@@ -243,6 +243,27 @@ class Mixer:
     support: Bool[Tensor, "time time"]
 
 
+@dataclass(frozen=True)
+class Trace:
+    """What one run of one sequence was made of, once fused operators are taken apart.
+
+    `operations` and `crossings` are the fewest operators, and the fewest steps to a later position,
+    on any path from a source to an output, infinite where there is none. `depth` is the longest
+    chain of operators from any input to any output, `flops` are those of matrix products and
+    convolutions, `touched` the bytes that operators read and write. Operators in `without_rule`
+    were taken to read all of their operands. `difference` is the largest one to the plain outputs,
+    relative to them.
+    """
+
+    operations: Float[np.ndarray, "time sources"]
+    crossings: Float[np.ndarray, "time sources"]
+    depth: int
+    flops: int
+    touched: int
+    without_rule: tuple[str, ...]
+    difference: float = 0.0
+
+
 class Gradients(NamedTuple):
     """Natural logarithms of squared gradient norms, -inf where there is none.
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from copy import copy, deepcopy
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqprobe.contracts import Mixer
+from seqprobe.contracts import Mixer, Trace
 from seqprobe.errors import ModelError, NotApplicable, UsageError
 from seqprobe.models import refusals
 from seqprobe.models.autograd import Autograd
@@ -20,6 +22,7 @@ from seqprobe.models.outputs import per_step_outputs
 from seqprobe.models.sites import blocks, existing, watched
 from seqprobe.models.stack import Stack
 from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
+from seqprobe.models.trace import trace
 
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
@@ -179,6 +182,24 @@ class SequenceModel:
                     do="Give another module with sites=[...].",
                 )
         return kept
+
+    def trace(self, inputs: Inputs, sources: Sequence[int] = ()) -> Trace:
+        """How the outputs for one sequence come about, operator by operator, on the CPU.
+
+        `sources` are the positions from which paths are followed; memory grows with their number.
+        """
+        model = self if self.device.type == "cpu" else self._on_the_cpu()
+        given = inputs[:1].cpu()
+        with undisturbed(model.module):
+            outputs, found = trace(model.module, given, model._run, sources)
+        plain = model(given)
+        size = float(plain.abs().max().clamp(min=1e-30))
+        return replace(found, difference=float((outputs - plain).abs().max()) / size)
+
+    def _on_the_cpu(self) -> "SequenceModel":
+        moved = copy(self)
+        moved.module = deepcopy(self.module).cpu()
+        return moved
 
     def mixers(self, length: int) -> tuple[Mixer, ...]:
         """The modules that mix positions, for sequences of `length` steps or a few less."""

@@ -1,0 +1,212 @@
+"""Paths from input positions to every element of every tensor of a run.
+
+Beside each tensor lies an array with the same axes behind one more in front, its rows:
+
+    0                 minus the latest position that the element depends on
+    1                 minus the longest chain of operators that leads to it
+    2 .. 2 + S        the fewest operators on a path from each of S source positions
+    2 + S .. 2 + 2S   the fewest crossings to a later position on such a path
+
+All of them grow by joining what an operator reads with a minimum; infinity means no path. An
+axis along which nothing changes has size one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+LATEST, CHAIN, FIRST = 0, 1, 2
+SWEEP = 512
+
+Rows = Float[Tensor, "rows *axes"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One operand laid out against the output of an operator, and the axes that it sums over."""
+
+    rows: Rows
+    over: tuple[int, ...] = ()
+
+
+class Join:
+    """How operands make up an output: which path is the shortest, which chain the longest."""
+
+    def __init__(self, sources: int) -> None:
+        self.sources = sources
+        self.crossings = FIRST + sources
+        self.price = torch.zeros(FIRST + 2 * sources)
+        self.price[CHAIN] = -1
+        self.price[FIRST : self.crossings] = 1
+
+    def start(self, positions: Sequence[int], time: int) -> Float[Tensor, "rows time"]:
+        """At the inputs: each position depends on itself alone."""
+        rows = torch.full((len(self.price), time), math.inf)
+        rows[LATEST], rows[CHAIN] = -torch.arange(time), 0
+        for source, position in enumerate(positions):
+            rows[FIRST + source, position] = rows[self.crossings + source, position] = 0
+        return rows
+
+    def __call__(self, *terms: Term) -> Rows:
+        """One operator more; a crossing where an operand is older than the output."""
+        price = self.price.view(-1, *[1] * (terms[0].rows.ndim - 1))
+        if _equally_late(terms):
+            return reduce(torch.minimum, (term.rows for term in terms)) + price
+        latest = reduce(torch.minimum, (_least(term.rows[:CHAIN], term.over) for term in terms))
+        return reduce(torch.minimum, (self._part(term, price, latest) for term in terms))
+
+    def _part(self, term: Term, price: Tensor, latest: Tensor) -> Rows:
+        older = term.rows[:CHAIN] > latest
+        rows = term.rows.expand(-1, *older.shape[1:]) + price
+        rows[self.crossings :] += older
+        return _least(rows, term.over)
+
+
+def _equally_late(terms: Sequence[Term]) -> bool:
+    """Whether no operand is older than another one, as in most operators on single elements."""
+    if any(term.over for term in terms):
+        return False
+    first, *others = (term.rows[:CHAIN] for term in terms)
+    return all(torch.equal(first, other) for other in others)
+
+
+def _least(rows: Rows, over: tuple[int, ...]) -> Rows:
+    return rows.amin(over, keepdim=True) if over else rows
+
+
+def moved(*terms: Rows) -> Rows:
+    """Data that is only moved or chosen: no operator on the path."""
+    return reduce(torch.minimum, terms)
+
+
+def laid(rows: Rows, axes: int) -> Rows:
+    """With as many axes as an output that the operand is broadcast to."""
+    if rows.ndim == axes + 1:
+        return rows
+    return rows.reshape(len(rows), *[1] * (axes - rows.ndim + 1), *rows.shape[1:])
+
+
+def kept(rows: Rows, passes: Tensor | None) -> Rows:
+    """Only where something passes."""
+    if passes is None or bool(passes.all()):
+        return rows
+    return torch.where(passes, rows, math.inf)
+
+
+class Ledger:
+    """The rows of all storages that are alive: a view shares them, and so does a write to it.
+
+    Elements that lie side by side and have the same rows are kept as one block.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._entries: dict[int, _Entry] = {}
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor may depend on any input."""
+        entry = self._entries.get(tensor.untyped_storage()._cdata)
+        return entry is not None and not entry.storage.expired()
+
+    def read(self, tensor: Tensor) -> Rows | None:
+        """The rows of a tensor; None if it depends on no input."""
+        if not self.knows(tensor) or not tensor.numel():
+            return None
+        return self._view(tensor, None)
+
+    def write(self, tensor: Tensor, rows: Rows) -> None:
+        """Replace the rows of a tensor."""
+        if not tensor.numel():
+            return None
+        if not self.knows(tensor):
+            entry = self._open(tensor)
+            if tensor.is_contiguous() and tensor.numel() == entry.block:
+                return entry.fill(tensor.shape, rows)
+        same = tuple(axis for axis in range(tensor.ndim) if rows.shape[axis + 1] == 1)
+        target = self._view(tensor, same)
+        target.copy_(rows.expand_as(target))
+        return None
+
+    def _view(self, tensor: Tensor, same: tuple[int, ...] | None) -> Rows:
+        entry = self._entries[tensor.untyped_storage()._cdata]
+        entry.as_elements_of(tensor.element_size())
+        return entry.view(tensor, same)
+
+    def _open(self, tensor: Tensor) -> "_Entry":
+        if len(self._entries) % SWEEP == SWEEP - 1:
+            self._entries = {k: e for k, e in self._entries.items() if not e.storage.expired()}
+        storage = tensor.untyped_storage()
+        size = tensor.element_size()
+        nothing = torch.full((self._rows, 1), math.inf)
+        entry = _Entry(StorageWeakRef(storage), nothing, storage.nbytes() // size, size)
+        self._entries[storage._cdata] = entry
+        return entry
+
+
+@dataclass
+class _Entry:
+    storage: StorageWeakRef
+    rows: Float[Tensor, "rows blocks"]
+    block: int
+    itemsize: int
+
+    def fill(self, shape: tuple[int, ...], rows: Rows) -> None:
+        """The rows of all elements, one block for the last axes along which nothing changes."""
+        lead = max((axis for axis in range(1, rows.ndim) if rows.shape[axis] > 1), default=0)
+        self.block = math.prod(shape[lead:])
+        blocks = rows.reshape(rows.shape[: lead + 1]).expand(-1, *shape[:lead])
+        self.rows = blocks.clone(memory_format=torch.contiguous_format).view(len(rows), -1)
+
+    def view(self, tensor: Tensor, same: tuple[int, ...] | None) -> Rows:
+        """The rows along the axes of a tensor; blocks are cut until they fit.
+
+        Only the axes in `same` may lie within a block; None: any.
+        """
+        offset = tensor.storage_offset()
+        run, sizes, strides = _layout(tensor.shape, tensor.stride(), offset, self.block, same)
+        if run != self.block:
+            self.rows = self.rows.repeat_interleave(self.block // run, dim=1)
+            self.block = run
+        ahead, first = self.rows.stride(0), offset // run
+        return self.rows.as_strided((len(self.rows), *sizes), (ahead, *strides), first)
+
+    def as_elements_of(self, itemsize: int) -> None:
+        """The same bytes read as larger or smaller numbers, such as complex ones."""
+        if itemsize == self.itemsize:
+            return
+        length = self.block * self.itemsize
+        if length % itemsize:
+            times = itemsize // math.gcd(length, itemsize)
+            self.rows = self.rows.unflatten(1, (-1, times)).amin(2)
+            length *= times
+        self.block, self.itemsize = length // itemsize, itemsize
+
+
+@lru_cache(4096)
+def _layout(
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    offset: int,
+    block: int,
+    same: tuple[int, ...] | None,
+) -> tuple[int, list[int], list[int]]:
+    """Elements per block, and sizes and strides in blocks; size one for axes within a block."""
+    moving = [(step, axis) for axis, step in enumerate(stride) if step > 0 and shape[axis] > 1]
+    inner: set[int] = set()
+    run = 1
+    for step, axis in sorted(moving):
+        if step != run or run * shape[axis] > block or (same is not None and axis not in same):
+            break
+        inner.add(axis)
+        run *= shape[axis]
+    outer = {axis: step for step, axis in moving if axis not in inner}
+    if math.gcd(block, run, offset, *outer.values()) != run:
+        run, outer = 1, {axis: step for step, axis in moving}
+    sizes = [size if axis in outer else 1 for axis, size in enumerate(shape)]
+    return run, sizes, [outer.get(axis, 0) // run for axis in range(len(shape))]

@@ -1,0 +1,178 @@
+"""One run of a module, followed operator by operator.
+
+Fused kernels are taken apart: on the CPU, without oneDNN and with attention as plain matrix
+products, even `nn.LSTM` runs step by step. Beside the numbers go the paths that lead to them.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from seqprobe.contracts import Trace
+from seqprobe.models.operators import RULES, Call, Rule, everything, pointwise, tensors_in
+from seqprobe.models.paths import CHAIN, FIRST, Join, Ledger, Rows
+
+
+def trace(
+    module: nn.Module,
+    inputs: Tensor,
+    run: Callable[[Tensor], Tensor],
+    sources: Sequence[int] = (),
+) -> tuple[Tensor, Trace]:
+    """The outputs (1, time, classes) of `run(inputs)` for one sequence, and how they came about.
+
+    `sources` are the positions whose paths are followed; memory grows with their number.
+    """
+    follower = _Follower(module, len(sources))
+    rows = follower.join.start(sources, inputs.shape[1])
+    follower.ledger.write(inputs, rows.view(len(rows), 1, -1, *[1] * (inputs.ndim - 2)))
+    with torch.no_grad(), taken_apart(), follower:
+        outputs = run(inputs)
+    return outputs, follower.found(outputs)
+
+
+@contextmanager
+def taken_apart() -> Iterator[None]:
+    """Within this context fused operators run as the plain ones that they are made of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TF32 acceleration")
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            yield
+
+
+class _Follower(TorchDispatchMode):
+    """Follows every operator that runs."""
+
+    def __init__(self, module: nn.Module, sources: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.join = Join(sources)
+        self.ledger = Ledger(len(self.join.price))
+        self.flops = self.touched = 0
+        self.without_rule: dict[str, None] = {}
+        self._dense = {_storage(p) for p in module.parameters() if bool((p != 0).all())}
+
+    def __torch_dispatch__(
+        self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        kind = _kind(func)
+        arguments = {**kind.defaults, **dict(zip(kind.names, args, strict=False)), **kwargs}
+        given = [t for name in kind.tensors for t in tensors_in(arguments[name])]
+        before = arguments["self"].clone() if kind.factor else None
+        out = func(*args, **kwargs)
+        results = tensors_in(out)
+        if kind.writes or not _is_view(results, given):
+            self.flops += _flops(func, args, kwargs, out)
+            self.touched += sum(map(_bytes, (*given, *results)))
+            if any(map(self.ledger.knows, given)):
+                call = Call(
+                    kind.name, arguments, given, results[0], before,
+                    self.join, self.ledger.read, self._is_dense, func,
+                )  # fmt: skip
+                self._follow(call, kind.rule, results)
+        return out
+
+    def _follow(self, call: Call, rule: Rule | None, results: Sequence[Tensor]) -> None:
+        rows = rule(call) if rule else None
+        for result in results:
+            if rows is None or not _fits(rows, result):
+                self.without_rule[call.name] = None
+                rows = everything(call)
+            self.ledger.write(result, rows)
+
+    def _is_dense(self, tensor: Tensor) -> bool:
+        return _storage(tensor) in self._dense
+
+    def found(self, outputs: Float[Tensor, "1 time classes"]) -> Trace:
+        """Of the run that is over: any class of an output will do."""
+        rows = self.ledger.read(outputs)
+        if rows is None:
+            rows = torch.full((len(self.join.price), 1, 1, 1), math.inf)
+        least = rows.amin(3).expand(-1, 1, outputs.shape[1]).squeeze(1)
+        chains = -least[CHAIN][least[CHAIN].isfinite()]
+        crossings = self.join.crossings
+        return Trace(
+            operations=least[FIRST:crossings].T.numpy(),
+            crossings=least[crossings:].T.numpy(),
+            depth=int(chains.max()) if len(chains) else 0,
+            flops=self.flops,
+            touched=self.touched,
+            without_rule=tuple(self.without_rule),
+        )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the schema of an operator says.
+
+    `tensors` are the names of arguments that are tensors or lists of them. `writes`: into its own
+    argument; `factor`: that is then also a factor, whose old value matters.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    tensors: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    writes: bool
+    factor: bool
+    rule: Rule | None
+
+
+@cache
+def _kind(func: Any) -> _Kind:
+    schema, name = func._schema, func.overloadpacket.__name__
+    writes = torch.Tag.inplace_view not in func.tags and schema.is_mutable
+    if writes and name.endswith("_") and not name.endswith("__"):
+        name = name[:-1]
+    default = pointwise if torch.Tag.pointwise in func.tags else None
+    return _Kind(
+        name,
+        tuple(argument.name for argument in schema.arguments),
+        tuple(argument.name for argument in schema.arguments if "Tensor" in str(argument.type)),
+        {a.name: a.default_value for a in schema.arguments if a.has_default_value()},
+        writes,
+        writes and name in {"mul", "addcmul"},
+        RULES.get(name, default),
+    )
+
+
+def _is_view(results: Sequence[Tensor], given: Sequence[Tensor]) -> bool:
+    """Whether outputs lie in the memory of arguments, so that they have their paths already."""
+    storages = {_storage(tensor) for tensor in given}
+    return all(_storage(tensor) in storages for tensor in results)
+
+
+def _flops(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> int:
+    """Of matrix products and convolutions; a multiplication and an addition are two."""
+    formula = flop_registry.get(func.overloadpacket)
+    return int(formula(*args, **kwargs, out_val=out)) if formula else 0
+
+
+def _bytes(tensor: Tensor) -> int:
+    """What has to be read or written of a tensor; parts that it repeats count once."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _fits(rows: Rows, tensor: Tensor) -> bool:
+    """Whether rows can be broadcast to a tensor."""
+    shape = rows.shape[1:]
+    if shape == tensor.shape:
+        return True
+    return len(shape) == tensor.ndim and all(
+        a in (1, b) for a, b in zip(shape, tensor.shape, strict=True)
+    )
