@@ -8,6 +8,7 @@ import torch
 
 from seqprobe.contracts import Measurement, Observation, Probe
 from seqprobe.models.autograd import Autograd
+from seqprobe.models.costs import Costs
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.sequences.streams import IidStream, NoiseStream
 
@@ -77,5 +78,6 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
         frequencies=frequencies,
         alphabet=alphabet,
         mixers=model.mixers(time) if needs.mixing else (),
+        costs=Costs(model) if needs.costs else None,
         causal=model.causal,
     )

@@ -215,9 +215,9 @@ class Needs:
     `stream`: natural data, or independent identically distributed symbols. `states`: the
     per-step states at the model's sites. `gradients`: derivatives against the embeddings, and the
     recurrence linearised. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix
-    positions. `tokens`: symbols as inputs; real-valued features will not do. `sequences` and
-    `length` are what the probe would like to see; `most` is up to how many sequences it takes
-    while its numbers are not settled.
+    positions. `costs`: what runs of one sequence cost. `tokens`: symbols as inputs; real-valued
+    features will not do. `sequences` and `length` are what the probe would like to see; `most` is
+    up to how many sequences it takes while its numbers are not settled.
     """
 
     stream: Stream
@@ -225,6 +225,7 @@ class Needs:
     gradients: bool = False
     rerun: bool = False
     mixing: bool = False
+    costs: bool = False
     tokens: bool = False
     sequences: int = 32
     length: int = 256
@@ -262,6 +263,49 @@ class Trace:
     touched: int
     without_rule: tuple[str, ...]
     difference: float = 0.0
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Bytes to keep of one sequence so that it can be read on, step by step.
+
+    `state` does not grow, `per_token` is kept for each token read. `told_by` says how it is known;
+    None and `reason` where it is not.
+    """
+
+    state: int | None
+    per_token: int | None
+    told_by: str = ""
+    reason: str = ""
+
+
+@runtime_checkable
+class Costs(Protocol):
+    """What it costs to run a model on one sequence; inputs are (1, time, ..)."""
+
+    def trace(self, inputs: Tensor, sources: Sequence[int] = ()) -> Trace:
+        """How the outputs come about, operator by operator."""
+        ...
+
+    def saved(self, inputs: Tensor) -> int:
+        """Bytes that a forward keeps for its backward; parameters and buffers left out."""
+        ...
+
+    def carried(self, inputs: Tensor) -> Carried:
+        """What step-by-step reading keeps."""
+        ...
+
+    def seconds(self, inputs: Tensor, *, backward: bool = False) -> float:
+        """Of one forward, or one forward and backward."""
+        ...
+
+    def peak(self, inputs: Tensor) -> int | None:
+        """Bytes of a device at the height of a forward and backward; None on the CPU."""
+        ...
+
+    def ceilings(self) -> tuple[float, float]:
+        """FLOPs and bytes per second that this device reaches at best, measured."""
+        ...
 
 
 class Gradients(NamedTuple):
@@ -373,6 +417,7 @@ class Observation:
     frequencies: Float[Tensor, " vocab"] | None = None
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
+    costs: Costs | None = None
     causal: bool = True
 
 

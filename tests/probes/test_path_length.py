@@ -103,7 +103,8 @@ def test_lag_oracle_is_reached_from_its_lag_alone(show):
     measured = show(zoo.lag_oracle(7), PathLength(20))
     reached = np.array(measured.series[0].column("reached"))
     assert np.flatnonzero(reached).tolist() == [7]
-    assert "the model's own code" in measured.metrics["at_distance"].reason
+    assert np.flatnonzero(np.isfinite(hops(measured))).tolist() == [7]
+    assert hops(measured)[7] == 1
 
 
 def test_memoryless_has_no_path_and_no_reach(show):
@@ -112,21 +113,46 @@ def test_memoryless_has_no_path_and_no_reach(show):
     assert measured.metrics["reach"].value == 0
 
 
-def test_mixing_outside_the_recognised_modules_is_noticed(show):
+class Skip(nn.Module):
     """A skip over 30 steps in the model's own code, beside a window of 3."""
 
-    class Hidden(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = zoo.window_attention(3).module
+    def __init__(self, ahead=0):
+        super().__init__()
+        self.inner = zoo.window_attention(3).module
+        self.ahead = ahead
 
-        def forward(self, tokens):
-            logits = self.inner(tokens)
-            return logits + F.pad(logits, (0, 0, 30, 0))[:, :-30]
+    def forward(self, tokens):
+        logits = self.inner(tokens)
+        skipped = logits + F.pad(logits, (0, 0, 30, 0))[:, :-30]
+        return skipped + F.pad(skipped, (0, 0, 0, self.ahead))[:, self.ahead :]
 
-    measured = show(SequenceModel(Hidden()), PathLength(20))
+
+def test_paths_through_the_models_own_code_count(show):
+    measured = show(SequenceModel(Skip()), PathLength(20))
     assert measured.metrics["reach"].value == 32
-    assert "code outside the recognised modules mixes positions" in measured.warnings[0]
+    assert hops(measured)[[2, 30, 32]].tolist() == [1, 1, 2]
+    assert np.isnan(hops(measured)[3:30]).all()
+    assert not measured.warnings
+
+
+def test_in_a_model_that_looks_ahead_mixing_outside_the_recognised_modules_is_noticed(show):
+    measured = show(SequenceModel(Skip(ahead=1)), PathLength(20))
+    assert "no path of modules that mix positions was found" in measured.warnings[0]
+
+
+def test_operators_are_counted_beside_hops(show):
+    """A step of the cell state is a product and a sum."""
+    model = SequenceModel(build("lstm", vocab_size=8, width=8, layers=1))
+    measured = show(model, PathLength(50))
+    counted = np.array(measured.series[0].column("operators"), dtype=float)
+    assert (np.diff(counted[10:120]) == 2).all()
+    assert measured.metrics["operators_at_distance"].value == counted[50]
+
+
+def test_all_sources_on_request_give_the_same_as_some(show):
+    model = SequenceModel(build("gru", vocab_size=8, width=8, layers=2))
+    some, every = (show(model, PathLength(20, exact=exact), time=40) for exact in (False, True))
+    assert some.series == every.series
 
 
 def test_a_vanishing_weight_is_still_a_path(show):

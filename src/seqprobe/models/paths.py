@@ -24,7 +24,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 LATEST, CHAIN, FIRST = 0, 1, 2
 SWEEP = 512
 
-Rows = Float[Tensor, "rows *axes"]
+Rows = Float[Tensor, "rows *_"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 
 from seqprobe.contracts import Trace
 from seqprobe.models.operators import RULES, Call, Rule, everything, pointwise, tensors_in
-from seqprobe.models.paths import CHAIN, FIRST, Join, Ledger, Rows
+from seqprobe.models.paths import CHAIN, FIRST, LATEST, Join, Ledger, Rows
 
 
 def trace(
@@ -102,9 +102,10 @@ class _Follower(TorchDispatchMode):
         least = rows.amin(3).expand(-1, 1, outputs.shape[1]).squeeze(1)
         chains = -least[CHAIN][least[CHAIN].isfinite()]
         crossings = self.join.crossings
+        delayed = -least[LATEST] < torch.arange(outputs.shape[1])  # what is there only moved
         return Trace(
             operations=least[FIRST:crossings].T.numpy(),
-            crossings=least[crossings:].T.numpy(),
+            crossings=(least[crossings:] + delayed).T.numpy(),
             depth=int(chains.max()) if len(chains) else 0,
             flops=self.flops,
             touched=self.touched,

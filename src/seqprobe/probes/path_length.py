@@ -1,11 +1,10 @@
-"""How many hops information needs between two positions, and whether it arrives at all."""
+"""How far apart two positions are in the executed model, and whether anything arrives at all."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import linregress
 from torch import Tensor
 
 from seqprobe.contracts import (
@@ -17,83 +16,133 @@ from seqprobe.contracts import (
     Observation,
     Probe,
     Series,
+    Trace,
 )
+from seqprobe.estimators.growth import exponent
 from seqprobe.estimators.paths import hop_costs, hops_by_distance, shortest_paths
 
-LENGTH = 128
-SOURCES = 4
+LENGTH, CHANGED, SOURCES = 128, 4, 16
+NEAREST, SAME = 4, 1e-3
 
 
 @dataclass(frozen=True)
 class PathLength(Probe):
-    """Hops over distance from the modules that mix positions; reach by changing one input."""
+    """Hops and operators over distance from one traced run; reach by changing one input."""
 
     id: ClassVar[str] = "path-length"
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Path length and reach"
-    question: ClassVar[str] = "How many hops lie between two positions, and does a change arrive?"
+    question: ClassVar[str] = "How far apart are two positions, and does a change arrive?"
     method: ClassVar[str] = (
-        "Modules that mix positions are found by running each one again with one position changed; "
-        "shortest paths are composed through them in the order in which they run. A recurrence "
-        "takes one hop per step, attention and convolution one hop to whatever they see. Reach is "
-        "measured apart from that: one token is replaced, and outputs are compared bit for bit."
+        "One sequence passes through the model with fused operators taken apart, and beside every "
+        "number goes the shortest path to it from each source position: in operators (arithmetic "
+        "counts, moving data does not), and in hops, the steps to a later position. A factor of "
+        "exactly zero lets nothing pass. Reach is measured apart from that: one token is "
+        "replaced, and outputs are compared bit for bit."
     )
     reading: ClassVar[str] = (
         "A line that rises with distance is a recurrence; a flat one is direct access. Reach ends "
         "where not even the last bit of the output changes, at the precision of this model."
     )
     limits: ClassVar[str] = (
-        "Hops count crossings between positions, not operations. Modules are taken as if one "
-        "followed the other: parallel branches may be longer than stated. A short path does not "
-        "mean that it is used."
+        "Paths belong to the form that was executed: the same recurrence as a parallel scan has "
+        "shorter ones. A recurrence of L layers takes a hop per step; its L steps from layer to "
+        "layer are counted as operators only. In models that look ahead, hops are composed from "
+        "the modules that mix positions, one after the other. A short path is not yet used."
     )
-    references: ClassVar[tuple[str, ...]] = ("Attention is all you need (Vaswani et al., 2017)",)
+    references: ClassVar[tuple[str, ...]] = (
+        "Attention is all you need (Vaswani et al., 2017)",
+        "Architectural complexity measures of recurrent neural networks (Zhang et al., 2016)",
+    )
+
+    exact: bool = False
 
     @property
     def needs(self) -> Needs:
         length = max(LENGTH, self.distance + 2)
-        return Needs(stream="iid", mixing=True, rerun=True, sequences=8, length=length)
+        return Needs(stream="iid", mixing=True, costs=True, rerun=True, sequences=8, length=length)
 
     def observe(self, observation: Observation) -> Evidence:
-        rows, time = len(observation.sequences), observation.inputs.shape[1]
-        hops, unknown = _hops(observation.mixers, time)
+        generators = [self.random(number) for number in observation.sequences]
+        reached = _reached(observation, generators)
+        if observation.sequences[0] != 0:
+            return {"reached": reached}
+        return {"reached": reached, **self._traced(observation)}
+
+    def _traced(self, observation: Observation) -> Evidence:
+        """Of the first sequence: paths do not depend on what is read, apart from exact zeros."""
+        assert observation.costs is not None
+        time = observation.inputs.shape[1]
+        count = time if self.exact else min(SOURCES, time)
+        sources = np.linspace(0, time - 1, count).round().astype(int)
+        trace = observation.costs.trace(observation.inputs[:1], sources.tolist())
+        hops, unknown = by_distance(trace.crossings, sources), ""
+        if not observation.causal:
+            hops, unknown = _composed(observation.mixers, time)
         return {
-            "reached": _reached(observation, [self.random(n) for n in observation.sequences]),
-            "hops": np.tile(hops, (rows, 1)),
-            "unknown": np.array([unknown] * rows),
+            "hops": hops[None],
+            "operators": by_distance(trace.operations, sources)[None],
+            "unknown": np.array([unknown]),
+            "doubts": np.array(["; ".join(_doubts(trace))]),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
-        hops, unknown = evidence["hops"][0], str(evidence["unknown"][0])
+        hops, operators = evidence["hops"][0], evidence["operators"][0]
+        unknown, doubts = str(evidence["unknown"][0]), str(evidence["doubts"][0])
         reached = np.any(evidence["reached"], axis=0)
         metrics = {
-            "at_distance": _at_distance(hops, self.distance, unknown),
+            "at_distance": _at_distance(hops, self.distance, "hops", unknown),
+            "operators_at_distance": _at_distance(operators, self.distance, "operators"),
             "exponent": _exponent(hops, unknown),
+            "operators_exponent": _exponent(operators),
             "reach": _reach(reached),
         }
         columns = {
             "distance": range(len(reached)),
             "hops": _padded(hops, len(reached)),
+            "operators": _padded(operators, len(reached)),
             "reached": reached,
         }
+        units = {"distance": "steps", "hops": "hops", "operators": "operators"}
         return Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="at_distance",
-            series=(Series.of("path-length", columns, {"distance": "steps", "hops": "hops"}),),
-            warnings=_disagreement(hops, reached),
+            series=(Series.of("path-length", columns, units),),
+            warnings=(*([doubts] if doubts else []), *_disagreement(hops, operators, reached)),
         )
 
 
-def _hops(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, str]:
-    """Hops by distance, and the modules whose inner paths are unknown."""
+def by_distance(paths: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """The longest of the shortest paths, (target, source), for each distance back."""
+    found = np.full(len(paths), -np.inf)
+    for column, source in zip(paths.T, sources, strict=True):
+        ahead = column[source:].astype(np.float64)
+        reachable = np.where(np.isfinite(ahead), ahead, -np.inf)
+        found[: len(ahead)] = np.maximum(found[: len(ahead)], reachable)
+    return np.where(np.isfinite(found), found, np.inf)
+
+
+def _doubts(trace: Trace) -> list[str]:
+    """What makes the traced paths less than exact."""
+    doubts = []
+    if trace.without_rule:
+        names = ", ".join(trace.without_rule)
+        doubts.append(f"{names} taken to read everything: paths may be longer than stated")
+    if trace.difference > SAME:
+        doubts.append(f"the traced outputs differ from the plain ones by {trace.difference:.0e}")
+    return doubts
+
+
+def _composed(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, str]:
+    """Hops through one module after the other, and the modules whose inner paths are unknown."""
     if not mixers:
         return np.where(np.arange(time) == 0, 0.0, np.inf), ""
     names = [mixer.path or "the model's own code" for mixer in mixers if mixer.kind == "unknown"]
-    unknown = ", ".join(dict.fromkeys(names))
     costs = [
         hop_costs(mixer.support.numpy(), step_by_step=mixer.kind == "recurrent") for mixer in mixers
     ]
-    return hops_by_distance(shortest_paths(costs)), unknown
+    return hops_by_distance(shortest_paths(costs)), ", ".join(dict.fromkeys(names))
 
 
 def _reached(observation: Observation, generators: list[np.random.Generator]) -> np.ndarray:
@@ -103,7 +152,7 @@ def _reached(observation: Observation, generators: list[np.random.Generator]) ->
     rows, time = inputs.shape[:2]
     plain = observation.rerun(inputs)
     reached = np.zeros((rows, time), dtype=bool)
-    for source in range(SOURCES):
+    for source in range(CHANGED):
         steps = [0 if source == 0 else int(g.integers(time)) for g in generators]
         edited = _edited(observation, steps, generators)
         changed = (observation.rerun(edited) != plain).any(-1).cpu().numpy()
@@ -134,28 +183,26 @@ def _padded(hops: np.ndarray, length: int) -> np.ndarray:
     return padded
 
 
-def _at_distance(hops: np.ndarray, distance: int, unknown: str) -> Estimate:
+def _at_distance(paths: np.ndarray, distance: int, unit: str, unknown: str = "") -> Estimate:
     if unknown:
-        return Estimate.missing("hops", f"how {unknown} mixes positions is unknown")
-    if distance >= len(hops):
-        return Estimate.missing(
-            "hops", f"distance {distance} was not measured; {len(hops) - 1} was"
-        )
-    if not np.isfinite(hops[distance]):
-        return Estimate.missing("hops", f"there is no path over {distance} steps", exact=True)
-    return Estimate(float(hops[distance]), "hops", exact=True)
+        return Estimate.missing(unit, f"how {unknown} mixes positions is unknown")
+    if distance >= len(paths):
+        return Estimate.missing(unit, f"distance {distance} was not measured; {len(paths) - 1} was")
+    if not np.isfinite(paths[distance]):
+        return Estimate.missing(unit, f"there is no path over {distance} steps", exact=True)
+    return Estimate(float(paths[distance]), unit, exact=True)
 
 
-def _exponent(hops: np.ndarray, unknown: str) -> Estimate:
-    """Slope of log hops over log distance: 1 for a recurrence, 0 for direct access."""
+def _exponent(paths: np.ndarray, unknown: str = "") -> Estimate:
+    """Slope of log path over log distance: 1 for a recurrence, 0 for direct access."""
     if unknown:
         return Estimate.missing("", f"how {unknown} mixes positions is unknown")
-    distance = np.arange(len(hops))
-    kept = (distance >= 4) & np.isfinite(hops)
+    distance = np.arange(len(paths), dtype=np.float64)
+    kept = (distance >= NEAREST) & np.isfinite(paths)
     if kept.sum() < 5:
         return Estimate.missing("", "paths exist over fewer than five distances")
-    slope = linregress(np.log(distance[kept]), np.log(hops[kept])).slope
-    return Estimate(round(float(slope), 12), "", exact=True)
+    slope, _, _ = exponent(distance[kept], paths[kept])
+    return Estimate(round(slope, 12), "", exact=True)
 
 
 def _reach(reached: np.ndarray) -> Estimate:
@@ -167,12 +214,14 @@ def _reach(reached: np.ndarray) -> Estimate:
 
 
 def _headline(metrics: dict[str, Estimate], distance: int) -> str:
-    hops, reach = metrics["at_distance"], metrics["reach"]
-    path = (
-        f"{hops.value:.0f} hop{'' if hops.value == 1 else 's'} at distance {distance}"
-        if hops.value is not None
-        else hops.reason
+    hops, operators, reach = (
+        metrics[name] for name in ("at_distance", "operators_at_distance", "reach")
     )
+    path = hops.reason
+    if hops.value is not None:
+        path = f"{hops.value:.0f} hop{'' if hops.value == 1 else 's'} at distance {distance}"
+        if operators.value is not None:
+            path += f", {operators.value:.0f} operators"
     seen = (
         f"a change arrives up to {reach.value:.0f} steps away"
         if reach.value is not None
@@ -181,12 +230,12 @@ def _headline(metrics: dict[str, Estimate], distance: int) -> str:
     return f"{path[0].upper()}{path[1:]}; {seen}."
 
 
-def _disagreement(hops: np.ndarray, reached: np.ndarray) -> tuple[str, ...]:
-    """A change that arrives where there is no path: the module graph is incomplete."""
-    beyond = np.flatnonzero(reached[: len(hops)] & ~np.isfinite(hops))
-    if not len(beyond):
-        return ()
-    return (
-        f"a change arrives at distance {beyond[0]} although no path was found: "
-        "some code outside the recognised modules mixes positions",
-    )
+def _disagreement(hops: np.ndarray, operators: np.ndarray, reached: np.ndarray) -> tuple[str, ...]:
+    """A change that arrives where there is no path: one of the two is incomplete."""
+    for paths, name in ((operators, "operators"), (hops, "modules that mix positions")):
+        beyond = np.flatnonzero(reached[: len(paths)] & ~np.isfinite(paths))
+        if len(beyond):
+            return (
+                f"a change arrives at distance {beyond[0]} although no path of {name} was found",
+            )
+    return ()

@@ -4,6 +4,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from seqprobe.models.costs import kept_for_backward
 from seqprobe.models.sequence_model import SequenceModel
 
 LARGEST_BATCH = 32
@@ -18,17 +19,11 @@ def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
 
 def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
     """What autograd keeps for one sequence; each storage counts once."""
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with kept_for_backward() as kept:
         observed = model.observe(inputs, gradients=gradients, cut=model.sweepable)
     states = [observed.outputs, *observed.states.values()]
     outside = sum(state.nbytes for state in states)
-    return outside + sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return outside + sum(storage.nbytes() for storage in kept.values())
 
 
 def _free_bytes(device: torch.device) -> int:

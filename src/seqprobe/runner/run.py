@@ -14,6 +14,7 @@ from seqprobe.contracts import Baseline, Measurement, Mixer, Needs, Observation,
 from seqprobe.errors import NotApplicable
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import is_out_of_memory
+from seqprobe.models.costs import Costs
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import Sweep
 from seqprobe.models.untrained import untrained
@@ -183,6 +184,7 @@ class _Sweep:
             "frequencies": self.stream.frequencies,
             "alphabet": self.alphabet,
             "mixers": mixers,
+            "costs": Costs(self.model) if needs.costs else None,
             "causal": self.model.causal,
         }
         if not (needs.states or needs.gradients):

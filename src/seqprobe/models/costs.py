@@ -1,0 +1,232 @@
+"""What it costs to run a model: bytes kept, bytes carried, seconds, and what the device can do."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, UntypedStorage, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from seqprobe.contracts import Carried, Trace
+from seqprobe.models.calling import call, undisturbed
+from seqprobe.models.mixers import slow_attention_path
+from seqprobe.models.sequence_model import SequenceModel
+
+PRODUCT = {"cpu": 1024, "cuda": 8192}
+COPIED_BYTES, ROUNDS = 1 << 26, 5
+CACHES = ("past_key_values", "cache_params", "mems", "state")
+
+
+class Costs:
+    """The costs of one model on the device where it is."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        self.model = model
+
+    def trace(self, inputs: Tensor, sources: Sequence[int] = ()) -> Trace:
+        """How the outputs come about, operator by operator."""
+        return self.model.trace(inputs, sources)
+
+    def saved(self, inputs: Tensor) -> int:
+        """Bytes that a forward keeps for its backward; each storage counts once."""
+        module = self.model.module
+        own = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
+        with as_in_training(module), kept_for_backward() as kept:
+            outputs = self.model._run(inputs[:1])
+        del outputs
+        return sum(storage.nbytes() for key, storage in kept.items() if key not in own)
+
+    def seconds(self, inputs: Tensor, *, backward: bool = False) -> float:
+        """Of one forward, or of one forward and backward of all parameters."""
+        with as_in_training(self.model.module) if backward else self._inference():
+            self._synchronize()
+            started = perf_counter()
+            outputs = self.model._run(inputs[:1])
+            if backward:
+                wanted = [p for p in self.model.module.parameters() if p.requires_grad]
+                torch.autograd.grad(outputs.float().sum(), wanted, allow_unused=True)
+            self._synchronize()
+            return perf_counter() - started
+
+    def peak(self, inputs: Tensor) -> int | None:
+        """Bytes of the device at the height of a forward and backward, above what was there."""
+        device = self.model.device
+        if device.type != "cuda":
+            return None
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        self.seconds(inputs, backward=True)
+        return torch.cuda.max_memory_allocated(device) - before
+
+    def ceilings(self) -> tuple[float, float]:
+        """A large matrix product in the model's precision, and a copy beyond all caches."""
+        device, dtype = self.model.device, self.model.dtype
+        size = PRODUCT.get(device.type, 1024)
+        a = torch.randn(size, size, device=device).to(dtype)
+        source = torch.empty(COPIED_BYTES, dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
+        products = [self._timed(lambda: a @ a) for _ in range(ROUNDS)]
+        copies = [self._timed(lambda: target.copy_(source)) for _ in range(ROUNDS)]
+        return 2 * size**3 / min(products), 2 * COPIED_BYTES / min(copies)
+
+    def carried(self, inputs: Tensor) -> Carried:
+        """From the model's own cache if it returns one, else from the modules that mix."""
+        if not self.model.causal:
+            return Carried(None, None, reason="outputs depend on later inputs: all is read again")
+        with self._inference():
+            lengths = (inputs.shape[1] // 2, inputs.shape[1])
+            caches = [_cache_bytes(call(self.model.module, inputs[:1, :n])) for n in lengths]
+        if caches[0] and caches[1]:
+            per_token = round((caches[1] - caches[0]) / (lengths[1] - lengths[0]))
+            return Carried(caches[1] - per_token * lengths[1], per_token, "the model's own cache")
+        return self._by_modules(inputs)
+
+    def _by_modules(self, inputs: Tensor) -> Carried:
+        parts = dict.fromkeys((mixer.path, mixer.kind) for mixer in self.model.kinds)
+        state = 0
+        for path, kind in parts:
+            module = self.model.module.get_submodule(path)
+            own = _state_bytes(module) if kind in ("recurrent", "convolution") else 0
+            if own is None or kind == "unknown":
+                where = path or "the model's own code"
+                return Carried(None, None, reason=f"what {where} has to keep is unknown")
+            state += own
+        attention = [path for path, kind in parts if kind == "attention"]
+        with self._inference(), _KeysAndValues() as seen:
+            self.model._run(inputs[:1])
+        if attention and not seen.bytes:
+            where = attention[0] or "the model's own code"
+            return Carried(None, None, reason=f"{where} keeps its keys and values in its own code")
+        return Carried(state, seen.bytes // inputs.shape[1], "sizes of states, keys and values")
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with undisturbed(self.model.module), torch.no_grad():
+            yield
+
+    def _timed(self, work: Any) -> float:
+        self._synchronize()
+        started = perf_counter()
+        work()
+        self._synchronize()
+        return perf_counter() - started
+
+    def _synchronize(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+
+
+@contextmanager
+def kept_for_backward() -> Iterator[dict[int, UntypedStorage]]:
+    """Storages that autograd saves within this context; they stay alive, so none counts twice."""
+    kept: dict[int, UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept
+
+
+@contextmanager
+def as_in_training(module: nn.Module) -> Iterator[None]:
+    """Gradients as the user trains, without dropout and without changing running statistics.
+
+    Fused recurrences refuse a backward in evaluation mode; they train, with dropout zero.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_evaluation(module))
+        for part in module.modules():
+            if isinstance(part, nn.RNNBase):
+                stack.enter_context(_with(part, training=True, dropout=0.0))
+        stack.enter_context(slow_attention_path())
+        stack.enter_context(torch.enable_grad())
+        yield
+
+
+@contextmanager
+def _evaluation(module: nn.Module) -> Iterator[None]:
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+@contextmanager
+def _with(part: nn.Module, **values: Any) -> Iterator[None]:
+    before = {name: getattr(part, name) for name in values}
+    for name, value in values.items():
+        setattr(part, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(part, name, value)
+
+
+class _KeysAndValues(TorchFunctionMode):
+    """Counts the bytes of keys and values in calls of attention that are known by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
+            given = dict(zip(("query", "key", "value"), args, strict=False)) | kwargs
+            self.bytes += given["key"].nbytes + given["value"].nbytes
+        return func(*args, **kwargs)
+
+
+def _state_bytes(module: nn.Module) -> int | None:
+    """What recurrences and convolutions keep between steps; None if there are none inside."""
+    found = [_numbers(part) * _itemsize(part) for part in module.modules()]
+    return sum(found) or None
+
+
+def _numbers(part: nn.Module) -> int:
+    """Hidden and cell states of all layers, or the inputs that a kernel still needs."""
+    if isinstance(part, nn.RNNBase):
+        hidden = part.proj_size or part.hidden_size
+        cell = part.hidden_size if isinstance(part, nn.LSTM) else 0
+        return part.num_layers * (hidden + cell)
+    if isinstance(part, nn.RNNCellBase):
+        return part.hidden_size * (2 if isinstance(part, nn.LSTMCell) else 1)
+    if isinstance(part, nn.Conv1d):
+        return (part.kernel_size[0] - 1) * part.dilation[0] * part.in_channels
+    return 0
+
+
+def _itemsize(part: nn.Module) -> int:
+    return next((p.element_size() for p in part.parameters()), 0)
+
+
+def _cache_bytes(returned: Any) -> int:
+    """Of the cache that a model returns beside its outputs, if it does."""
+    named = [getattr(returned, name, None) for name in CACHES]
+    storages = {t.untyped_storage()._cdata: t for cache in named for t in _tensors_of(cache)}
+    return sum(tensor.nbytes for tensor in storages.values())
+
+
+def _tensors_of(cache: Any) -> Iterator[Tensor]:
+    """All tensors in nested lists, dictionaries and plain objects."""
+    if isinstance(cache, Tensor):
+        yield cache
+    elif isinstance(cache, dict):
+        for value in cache.values():
+            yield from _tensors_of(value)
+    elif isinstance(cache, list | tuple):
+        for value in cache:
+            yield from _tensors_of(value)
+    elif hasattr(cache, "__dict__") and not isinstance(cache, nn.Module):
+        yield from _tensors_of(vars(cache))
