@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 import seqprobe
+from seqprobe.diagnosis.comparison import comparison_of
 from seqprobe.errors import FileError, ModelError, UsageError
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
-from seqprobe.report import Report, comparison_of, json_schema, load_reports
+from seqprobe.report import Report, json_schema, load_reports
 from seqprobe.runner.registry import available
 
 QUICK = {"data": "synthetic:iid", "length": 64, "limit": 8, "distance": 20}

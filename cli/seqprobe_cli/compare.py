@@ -44,7 +44,7 @@ def command(
 
 def _comparison(models: tuple[Path, ...], asked: dict[str, Any]) -> Any:
     import seqprobe
-    from seqprobe.report import comparison_of
+    from seqprobe.diagnosis.comparison import comparison_of
     from seqprobe_cli.progress import progress_bar
 
     if all(model.suffix == ".json" for model in models):

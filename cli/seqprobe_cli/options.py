@@ -36,6 +36,12 @@ _OPTIONS = (
         type=click.Choice(["integrated-gradients", "input-x-gradient", "feature-ablation"]),
         help="Attributions by captum beside the gradient.",
     ),
+    click.option(
+        "--need",
+        multiple=True,
+        metavar="NEED",
+        help="length=8192, streaming or memory=2GiB (repeat): fits, or does not, and why.",
+    ),
     click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the module."),
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="For the factory."),
     click.option("--device", default="auto", show_default=True),

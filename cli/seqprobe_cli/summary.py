@@ -21,8 +21,11 @@ def show(report: "Report") -> None:
         click.echo(f"  {check.id:<17} {check.status:<14} {check.headline}")
     for warning in report.warnings:
         click.echo(f"  warning: {warning}")
-    for finding in [f for f in report.findings if f.status in GRAVEST_FIRST][:3]:
-        click.echo(f"  {finding.status}: {finding.statement}\n    Do: {finding.remedy}")
+    asked = [f for f in report.findings if f.rule.startswith("need-")]
+    grave = [f for f in report.findings if f.status in GRAVEST_FIRST and f not in asked]
+    for finding in (*asked, *grave[:3]):
+        remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
+        click.echo(f"  {finding.status}: {finding.statement}{remedy}")
 
 
 def grave_enough(report: "Report", fail_on: str | None) -> bool:

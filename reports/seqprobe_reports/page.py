@@ -9,6 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from seqprobe.diagnosis.comparison import crossovers
 from seqprobe.errors import UsageError
 from seqprobe.report import Report
 from seqprobe_reports import facts, numbers
@@ -47,6 +48,7 @@ def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> 
             profile=Markup(reach_profile.draw(shown)),
             quantities=QUANTITIES,
             paradigm=ROWS,
+            crossovers=crossovers([subject.report for subject in shown]),
             sections=[part for part in parts if part.has_result],
             without_result=[part for part in parts if not part.has_result],
             figures=figures,

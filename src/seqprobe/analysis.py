@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ from seqprobe.checkpoints.load import Loaded, describe
 from seqprobe.checkpoints.load import load as load_checkpoint
 from seqprobe.contracts import Baseline, Probe
 from seqprobe.contracts import Stream as StreamName
+from seqprobe.diagnosis.case import Demands
+from seqprobe.diagnosis.comparison import side_by_side
+from seqprobe.diagnosis.demands import demands
 from seqprobe.errors import ModelError, UsageError
+from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.report import Comparison, Report
 from seqprobe.runner.plan import plan
@@ -35,7 +39,8 @@ class Request:
     that the model itself writes. `probes`: ids, or None for all. `distance`: the distance that
     matters to the user. `length`: of the sequences; None for the longest useful one that the
     model takes. `limit`: sequences per probe, in place of each probe's own number. `precision`,
-    `exact` and `attribution` go to the probes that know them. `device`, `dtype`, `factory` and
+    `exact` and `attribution` go to the probes that know them. `need`: what the model has to be fit
+    for, such as `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory` and
     `settings` are for checkpoints. `command` is kept in the report.
     """
 
@@ -47,6 +52,7 @@ class Request:
     precision: float = 0.05
     exact: bool = False
     attribution: str | None = None
+    need: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
@@ -71,7 +77,7 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
         **request: the fields of `Request`: data, probes, distance, length, limit, precision,
-            exact, attribution, seed, device, dtype, factory, settings.
+            exact, attribution, need, seed, device, dtype, factory, settings.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -99,7 +105,7 @@ def compare(*models: Analysable, progress: Progress = silent, **request: Any) ->
         return show
 
     analyses = [_Analysis(each, asked) for each in loaded]
-    return Comparison(tuple(a.report(part(index)) for index, a in enumerate(analyses)))
+    return side_by_side([each.report(part(index)) for index, each in enumerate(analyses)])
 
 
 def _loaded(model: Analysable, asked: Request) -> Loaded:
@@ -120,6 +126,7 @@ class _Analysis:
 
     def __init__(self, loaded: Loaded, asked: Request) -> None:
         self.model, self.record, self.asked = loaded.model, loaded.record, asked
+        demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
         probes = [self._built(probe) for probe in chosen(asked.probes)]
@@ -182,6 +189,21 @@ class _Analysis:
             return self.data
         return IidStream(self.alphabet, self.model.vocab_size, self.asked.seed)
 
+    def _demands(self) -> Demands:
+        """What the user needs, and whether the model takes the length."""
+        asked = demands(self.asked.need)
+        if asked.length is None or asked.length <= self.length:
+            return asked
+        try:
+            self.model(self.model.example(1, asked.length))
+        except ModelError as error:
+            return replace(asked, refused=str(error).removesuffix(f" {error.do}").rstrip("."))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return replace(asked, refused="it runs out of memory on this device")
+        return asked
+
     def report(self, progress: Progress) -> Report:
         started = time.monotonic()
         sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
@@ -197,4 +219,5 @@ class _Analysis:
             seed=self.asked.seed,
             command=self.asked.command,
             seconds=time.monotonic() - started,
+            demands=self._demands(),
         )

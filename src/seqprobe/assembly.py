@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from seqprobe.contracts import Finding, Status
-from seqprobe.diagnosis.case import Case
+from seqprobe.diagnosis.case import Case, Demands
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
@@ -44,10 +44,11 @@ def assemble(
     seed: int,
     command: tuple[str, ...],
     seconds: float,
+    demands: Demands,
 ) -> Report:
     """Write down measurements, draw conclusions, and say how it all came about."""
     measured = {o.probe.id: o.measurement for o in result.outcomes if o.measurement is not None}
-    case = Case(measured, distance, model.family, record.nonfinite)
+    case = Case(measured, distance, model.family, record.nonfinite, demands)
     findings = diagnose(case)
     checks = tuple(_check(outcome, findings) for outcome in result.outcomes)
     bits, floor = _loss_and_floor(model, data, length)

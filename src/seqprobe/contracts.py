@@ -291,6 +291,10 @@ class Costs(Protocol):
         """Bytes that a forward keeps for its backward; parameters and buffers left out."""
         ...
 
+    def parameters(self) -> int:
+        """Bytes of all parameters and buffers."""
+        ...
+
     def carried(self, inputs: Tensor) -> Carried:
         """What step-by-step reading keeps."""
         ...

@@ -162,6 +162,21 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Crossover:
+    """The length at which another one of two models becomes the cheaper one.
+
+    `before` and `after` are the cheaper ones at the shortest and at the longest measured length;
+    empty where both cost the same.
+    """
+
+    cost: str
+    models: tuple[str, str]
+    length: Estimate
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """One sentence, and how many checks have which status."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from importlib import metadata
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from seqprobe.atomic import replacing
 from seqprobe.contracts import Finding, Series
 from seqprobe.errors import FileError, UsageError
-from seqprobe.records import Check, DataRecord, Environment, Figure, ModelRecord, Verdict
+from seqprobe.records import Check, Crossover, DataRecord, Environment, Figure, ModelRecord, Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -114,12 +114,12 @@ class Comparison:
     """Several models measured in the same way, on the same sequences."""
 
     reports: tuple[Report, ...]
+    crossovers: tuple[Crossover, ...] = ()
     schema: Literal["seqprobe.comparison/1"] = COMPARISON
 
     def to_json(self) -> str:
-        """The JSON text of `seqprobe.comparison/1`: the reports one after the other."""
-        contents = {"schema": self.schema, "reports": [asdict(report) for report in self.reports]}
-        return json.dumps(contents, indent=1, allow_nan=False) + "\n"
+        """The JSON text of `seqprobe.comparison/1`: the reports, and where their costs cross."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, or any form that an installed renderer provides, by the file's ending."""
@@ -151,25 +151,9 @@ def load_reports(path: str | Path) -> Report | Comparison:
         raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
     if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
-    return Comparison(tuple(Report.from_dict(c, path.name) for c in contents.get("reports", [])))
-
-
-def comparison_of(paths: Sequence[str | Path]) -> Comparison:
-    """Put reports that were written earlier side by side, if they measured on the same data."""
-    read = [load_reports(path) for path in paths]
-    reports = [
-        r for each in read for r in (each.reports if isinstance(each, Comparison) else [each])
-    ]
-    for what in ("source", "sha256"):
-        found = {getattr(report.data, what) for report in reports}
-        if len(found) > 1:
-            raise UsageError(
-                "the reports were measured on different data",
-                got=" and ".join(sorted(found)),
-                expected="the same data in all of them",
-                do="Measure all models again with the same --data.",
-            )
-    return Comparison(tuple(reports))
+    reports = tuple(Report.from_dict(each, path.name) for each in contents.get("reports", []))
+    crossings = TypeAdapter(tuple[Crossover, ...]).validate_python(contents.get("crossovers", []))
+    return Comparison(reports, crossings)
 
 
 def _save(whole: Report | Comparison, reports: tuple[Report, ...], path: Path) -> Path:

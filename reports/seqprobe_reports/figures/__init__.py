@@ -8,8 +8,11 @@ from seqprobe_reports.figures import (
     bottleneck,
     gradient_decay,
     jacobian_spectrum,
+    memory,
     path_length,
     position,
+    sequential_depth,
+    throughput,
 )
 from seqprobe_reports.subjects import Subject
 
@@ -17,8 +20,11 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
     "gradient-decay": gradient_decay.draw,
     "jacobian-spectrum": jacobian_spectrum.draw,
+    "memory": memory.draw,
     "path-length": path_length.draw,
     "position": position.draw,
+    "sequential-depth": sequential_depth.draw,
+    "throughput": throughput.draw,
 }
 
 

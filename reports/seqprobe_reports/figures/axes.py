@@ -17,6 +17,7 @@ from seqprobe_reports.figures.curves import Curve, sparse, thinned
 from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, svg
 from seqprobe_reports.subjects import Subject
 
+DISTANCE = "distance (steps)"
 MOST_POINTS = 800
 DECADES = 10
 """How far below its top a logarithmic axis reaches."""
@@ -31,6 +32,7 @@ class Panel:
     curves: Sequence[Curve]
     paint: Callable[[Axes, Sequence[Curve]], None]
     height: float = 3.7
+    along: str = DISTANCE
 
 
 def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> str:
@@ -44,11 +46,12 @@ def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> str:
 
 
 def _paint(subjects: Sequence[Subject], panel: Panel, axes: Axes) -> None:
-    axes.set_xlabel("distance (steps)")
+    axes.set_xlabel(panel.along)
     panel.paint(axes, panel.curves)
     axes.grid(True, color=INK, alpha=0.12, linewidth=0.6)
-    for distance in sorted({subject.report.distance for subject in subjects}):
-        asked(axes, distance)
+    if panel.along == DISTANCE:
+        for distance in sorted({subject.report.distance for subject in subjects}):
+            asked(axes, distance)
     legend(axes, always=len(subjects) > 1)
 
 
@@ -116,7 +119,7 @@ def on_log_axis(
     foot = min(shown / 4, max(deep.min() / 2, positive.max() * 10.0**-DECADES))
     axes.set_yscale("log")
     axes.set_ylim(bottom=foot, top=positive.max() * 2)
-    _label_powers(axes)
+    label_powers(axes)
     below = [_mark_below(axes, curve, value, foot) for curve in curves]
     if any(below):
         axes.annotate(
@@ -135,7 +138,7 @@ def _positive(curves: Sequence[Curve], value: str) -> pandas.Series[float]:
     return positive
 
 
-def _label_powers(axes: Axes) -> None:
+def label_powers(axes: Axes) -> None:
     """Powers of ten; on a short axis plain numbers, also between them."""
     bottom, top = axes.get_ylim()
     short = top / bottom < 100

@@ -7,8 +7,21 @@ from seqprobe.contracts import Estimate, Finding, Measurement
 
 
 @dataclass(frozen=True)
+class Demands:
+    """A length in tokens, reading without end, bytes of memory: whatever the user needs.
+
+    `refused` is what the model says of the length, where it does not take it.
+    """
+
+    length: int | None = None
+    streaming: bool = False
+    memory: int | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
-    """The measurements of one model, and the distance that the user asks about.
+    """The measurements of one model, the distance that the user asks about, and the needs.
 
     `family` as in `SequenceModel`; `nonfinite` names tensors with NaN or infinity.
     """
@@ -17,6 +30,7 @@ class Case:
     distance: int
     family: str = "unknown"
     nonfinite: tuple[str, ...] = ()
+    demands: Demands = Demands()
 
     def estimate(self, metric: str) -> Estimate | None:
         """A metric named `check.metric`, if it can support a finding at all."""

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from seqprobe.contracts import Estimate, Finding, Status
-from seqprobe.diagnosis import gradients, reach, spectrum, storage, weights
+from seqprobe.diagnosis import demands, gradients, reach, spectrum, storage, weights
 from seqprobe.diagnosis.case import Case, Rule
 
 ORDER: tuple[Status, ...] = (
     "problem", "attention", "fine", "info", "not applicable", "not run", "error",
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
-    *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
+    *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
 )  # fmt: skip
 
 

@@ -2,9 +2,19 @@
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.polynomial import polynomial
 from scipy import optimize, stats
 
+RESAMPLES = 999
+POWERS = np.arange(3)
+
 Points = Float64[np.ndarray, " lengths"]
+Law = Float64[np.ndarray, "3"]
+
+
+def lengths_up_to(longest: int) -> list[int]:
+    """Five lengths, each half of the next one."""
+    return [length for length in (longest >> halvings for halvings in (4, 3, 2, 1, 0)) if length]
 
 
 def exponent(lengths: Points, values: Points) -> tuple[float, float, float]:
@@ -19,29 +29,47 @@ def exponent(lengths: Points, values: Points) -> tuple[float, float, float]:
     return float(fit.slope), float(fit.slope - spread), float(fit.slope + spread)
 
 
-def law(lengths: Points, values: Points) -> Float64[np.ndarray, "3"]:
+def law(lengths: Points, values: Points) -> Law:
     """Costs as a + b n + c n^2, none of them negative; relative errors count.
 
-    Everything that a sequence model does is of this form: per call, per token, per pair of tokens.
+    What a sequence model does is done once, for each token, or for each pair of tokens.
     """
-    powers = lengths[:, None] ** np.arange(3)
-    scale = powers.max(0)
-    coefficients, _ = optimize.nnls(powers / scale / values[:, None], np.ones(len(values)))
+    scale = float(lengths.max()) ** POWERS
+    powers = lengths[:, None] ** POWERS / scale / values[:, None]
+    coefficients, _ = optimize.nnls(powers, np.ones(len(values)))
     found: np.ndarray = coefficients / scale
     return found
 
 
-def at(law: Float64[np.ndarray, "3"], lengths: Points) -> Points:
+def cost(law: Law, lengths: Points) -> Points:
     """What a law says at some lengths."""
-    values: np.ndarray = np.polynomial.polynomial.polyval(lengths, law)
+    values: np.ndarray = polynomial.polyval(lengths, law)
     return values
 
 
-def crossing(
-    first: Float64[np.ndarray, "3"], second: Float64[np.ndarray, "3"], low: float, high: float
-) -> float | None:
-    """The length between low and high at which the second cost overtakes the first, or back."""
-    roots = np.polynomial.polynomial.polyroots(np.trim_zeros(first - second, "b"))
-    real = roots[np.isreal(roots)].real if len(roots) else roots
-    inside = real[(real >= low) & (real <= high)]
-    return float(inside.min()) if len(inside) else None
+def crossing(first: Law, second: Law, low: float, high: float) -> float | None:
+    """The shortest length between low and high from which the other one is cheaper."""
+    difference = first - second
+    if np.allclose(difference, 0):
+        return None
+    roots = polynomial.polyroots(np.trim_zeros(difference, "b"))
+    inside = [float(root.real) for root in roots if np.isreal(root) and low <= root.real <= high]
+    return min(inside, default=None)
+
+
+def resampled_medians(
+    rounds: Float64[np.ndarray, "rounds lengths"], seed: int = 0
+) -> Float64[np.ndarray, "resamples lengths"]:
+    """Medians over rounds drawn again with replacement; a round is drawn as a whole."""
+    count = len(rounds)
+    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    medians: np.ndarray = np.median(rounds[drawn], axis=1)
+    return medians
+
+
+def interval(
+    replicates: Float64[np.ndarray, " resamples"], level: float = 0.95
+) -> tuple[float, float]:
+    """Percentiles of what resampled rounds give."""
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

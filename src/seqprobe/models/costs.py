@@ -26,17 +26,27 @@ class Costs:
 
     def __init__(self, model: SequenceModel) -> None:
         self.model = model
+        self._traces: dict[tuple[int, tuple[int, ...]], Trace] = {}
 
     def trace(self, inputs: Tensor, sources: Sequence[int] = ()) -> Trace:
-        """How the outputs come about, operator by operator."""
-        return self.model.trace(inputs, sources)
+        """How the outputs come about, operator by operator; each length is followed once."""
+        key = inputs.shape[1], tuple(sources)
+        if key not in self._traces:
+            self._traces[key] = self.model.trace(inputs, sources)
+        return self._traces[key]
+
+    def parameters(self) -> int:
+        """Bytes of all parameters and buffers; tied ones count once."""
+        module = self.model.module
+        storages = {t.untyped_storage()._cdata: t.nbytes for t in _own(module)}
+        return sum(storages.values())
 
     def saved(self, inputs: Tensor) -> int:
         """Bytes that a forward keeps for its backward; each storage counts once."""
         module = self.model.module
-        own = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
+        own = {t.untyped_storage()._cdata for t in _own(module)}
         with as_in_training(module), kept_for_backward() as kept:
-            outputs = self.model._run(inputs[:1])
+            outputs = self.model._run(inputs[:1].clone())  # a view would keep all of the batch
         del outputs
         return sum(storage.nbytes() for key, storage in kept.items() if key not in own)
 
@@ -118,6 +128,11 @@ class Costs:
     def _synchronize(self) -> None:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
+
+
+def _own(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 @contextmanager

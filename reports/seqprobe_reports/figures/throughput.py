@@ -1,0 +1,21 @@
+"""Seconds over length: forward, in training, and for one more token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqprobe_reports.figures.axes import figure
+from seqprobe_reports.figures.over_length import panel
+from seqprobe_reports.subjects import Subject
+
+NAMES = {
+    "forward_seconds": "forward (seconds)",
+    "training_seconds": "with backward (seconds)",
+    "decoding_seconds": "one more token (seconds)",
+}
+
+
+def draw(subjects: Sequence[Subject]) -> str:
+    """One curve per model and way."""
+    panels = [panel(subjects, "throughput", column, name) for column, name in NAMES.items()]
+    return figure(subjects, "throughput", *panels)

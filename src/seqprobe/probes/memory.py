@@ -1,0 +1,133 @@
+"""What has to be kept: between steps, per token, and for a backward pass."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from seqprobe.contracts import (
+    Carried,
+    Estimate,
+    Evidence,
+    Measurement,
+    Needs,
+    Observation,
+    Probe,
+    Series,
+)
+from seqprobe.estimators import byte_counts
+from seqprobe.estimators.growth import exponent, lengths_up_to
+
+LONGEST = 4096
+
+
+@dataclass(frozen=True)
+class Memory(Probe):
+    """Bytes of state, of cache per token, and of what a forward keeps for its backward."""
+
+    id: ClassVar[str] = "memory"
+    title: ClassVar[str] = "Memory"
+    question: ClassVar[str] = "How many bytes are kept as the text grows?"
+    method: ClassVar[str] = (
+        "Bytes for one sequence. Kept for training: what automatic differentiation saves in a "
+        "forward, each storage once, parameters left out, at five lengths. Carried from step to "
+        "step: the model's own cache where it returns one, else the sizes of recurrent states and "
+        "of the keys and values of attention."
+    )
+    reading: ClassVar[str] = (
+        "A state of fixed size can read for ever. A cache grows with every token. An exponent of "
+        "2 in training is the square of attention maps; fused attention keeps it at 1."
+    )
+    limits: ClassVar[str] = (
+        "Dropout masks, optimiser states and the temporaries of kernels are not counted, on a GPU "
+        "apart from the measured peak. An interval that is wide says that the curve is no power "
+        "law. Caches that a model would keep in code of its own are not known."
+    )
+    references: ClassVar[tuple[str, ...]] = (
+        "Reducing activation recomputation in large transformer models (Korthikanti et al., 2022)",
+    )
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(stream="iid", costs=True, sequences=1, length=LONGEST)
+
+    def observe(self, observation: Observation) -> Evidence:
+        costs = observation.costs
+        if observation.sequences[0] != 0 or costs is None:
+            return {}
+        inputs = observation.inputs[:1]
+        lengths = lengths_up_to(inputs.shape[1])
+        peaks = [costs.peak(inputs[:, :length]) for length in lengths]
+        carried = costs.carried(inputs)
+        return {
+            "length": np.array([lengths], dtype=np.float64),
+            "training": np.array([[float(costs.saved(inputs[:, :n])) for n in lengths]]),
+            "peak": np.array([[np.nan if peak is None else float(peak) for peak in peaks]]),
+            "carried": np.array([[_or_nan(carried.state), _or_nan(carried.per_token)]]),
+            "words": np.array([[carried.told_by, carried.reason]]),
+            "parameters": np.array([float(costs.parameters())]),
+        }
+
+    def measure(self, evidence: Evidence) -> Measurement:
+        length, training = evidence["length"][0], evidence["training"][0]
+        carried = _carried(evidence)
+        metrics = {
+            "state_bytes": _bytes(carried.state, carried.reason),
+            "cache_bytes_per_token": _bytes(carried.per_token, carried.reason, "bytes per token"),
+            "training_exponent": _exponent(length, training),
+            "training_bytes": _bytes(int(training[-1]), ""),
+            "parameter_bytes": _bytes(int(evidence["parameters"][0]), ""),
+        }
+        columns = {"length": length.astype(int), "training": training}
+        if carried.state is not None and carried.per_token is not None:
+            columns["carried"] = carried.state + carried.per_token * length
+        if np.isfinite(evidence["peak"]).all():
+            columns["peak"] = evidence["peak"][0]
+        units = dict.fromkeys(("training", "carried", "peak"), "bytes") | {"length": "tokens"}
+        return Measurement(
+            headline=_headline(carried, metrics, int(length[-1])),
+            metrics=metrics,
+            key="state_bytes" if carried.state else "training_exponent",
+            series=(Series.of("memory", columns, units),),
+        )
+
+
+def _or_nan(number: int | None) -> float:
+    return np.nan if number is None else float(number)
+
+
+def _carried(evidence: Evidence) -> Carried:
+    told_by, reason = evidence["words"][0].tolist()
+    if reason:
+        return Carried(None, None, reason=reason)
+    state, per_token = evidence["carried"][0].tolist()
+    return Carried(int(state), int(per_token), told_by)
+
+
+def _bytes(number: int | None, reason: str, unit: str = "bytes") -> Estimate:
+    if number is None:
+        return Estimate.missing(unit, reason)
+    return Estimate(float(number), unit, exact=True)
+
+
+def _exponent(length: np.ndarray, training: np.ndarray) -> Estimate:
+    if not training.all():
+        return Estimate.missing("", "nothing is kept for a backward")
+    if len(length) < 3:
+        return Estimate.missing("", f"{len(length)} lengths are too few")
+    slope, low, high = exponent(length, training)
+    return Estimate(slope, "", low, high, n=len(length), exact=True)
+
+
+def _headline(carried: Carried, metrics: dict[str, Estimate], length: int) -> str:
+    parts = []
+    if carried.state:
+        parts.append(f"carries {byte_counts.written(carried.state)} from step to step")
+    if carried.per_token:
+        parts.append(f"keeps {byte_counts.written(carried.per_token)} for each token")
+    if carried.reason:
+        parts.append(f"carries an unknown amount ({carried.reason})")
+    training = metrics["training_bytes"].value or 0.0
+    parts.append(f"training keeps {byte_counts.written(training)} at {length} tokens")
+    joined = "; ".join(parts)
+    return f"{joined[0].upper()}{joined[1:]}."

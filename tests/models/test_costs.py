@@ -1,0 +1,142 @@
+"""Bytes and FLOPs against closed forms."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from seqprobe.models.costs import Costs
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.reference import layers, zoo
+from seqprobe.reference.language_models import build
+
+D, HEADS = 128, 4
+
+
+def costs(module):
+    if isinstance(module, SequenceModel):
+        return Costs(module)
+    return Costs(SequenceModel(module, features=D))
+
+
+def inputs(length):
+    return torch.randn(1, length, D)
+
+
+@pytest.mark.parametrize("n", [32, 64, 127])
+def test_attention_keeps_its_map_and_fused_attention_does_not(n):
+    assert costs(layers.attention(D, HEADS, fused=False)).saved(inputs(n)) == 16 * n**2 + 2560 * n
+    assert costs(layers.attention(D, HEADS, fused=True)).saved(inputs(n)) == 2576 * n
+
+
+def test_a_step_of_an_lstm_cell_keeps_eight_vectors():
+    loop = costs(layers.lstm_loop(D))
+    assert loop.saved(inputs(65)) - loop.saved(inputs(64)) == 8 * D * 4
+
+
+def test_saving_leaves_the_module_as_it_was():
+    lstm = nn.LSTM(D, D, num_layers=2, dropout=0.5, batch_first=True)
+    lstm.weight_hh_l0.requires_grad_(False)
+    measured = costs(lstm)
+    measured.saved(inputs(8))
+    measured.seconds(inputs(8), backward=True)
+    assert lstm.training
+    assert lstm.dropout == 0.5
+    assert not lstm.weight_hh_l0.requires_grad
+    assert all(parameter.grad is None for parameter in lstm.parameters())
+
+
+@pytest.mark.parametrize("n", [32, 127])
+def test_flops_of_attention_and_of_lstms(n):
+    for fused in (False, True):
+        trace = costs(layers.attention(D, HEADS, fused=fused)).trace(inputs(n))
+        assert trace.flops == n * (8 * D**2 + 4 * n * D)
+    for module in (layers.lstm_loop(D), nn.LSTM(D, D, batch_first=True)):
+        assert costs(module).trace(inputs(n)).flops == 16 * n * D**2
+
+
+@pytest.mark.parametrize(
+    ("module", "floats"),
+    [
+        (nn.LSTM(D, 32, num_layers=3, batch_first=True), 3 * 2 * 32),
+        (nn.GRU(D, 32, num_layers=2, batch_first=True), 2 * 32),
+        (layers.lstm_loop(D), 2 * D),
+    ],
+)
+def test_a_recurrence_carries_its_states_and_nothing_per_token(module, floats):
+    carried = costs(module).carried(inputs(32))
+    assert (carried.state, carried.per_token) == (4 * floats, 0)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported")
+def test_a_projected_state_is_smaller():
+    lstm = nn.LSTM(D, 32, proj_size=5, batch_first=True)
+    assert costs(lstm).carried(inputs(16)).state == 4 * (32 + 5)
+
+
+def test_attention_keeps_a_key_and_a_value_per_token_and_layer():
+    model = SequenceModel(build("attention", vocab_size=8, width=16, layers=3))
+    carried = Costs(model).carried(model.example(1, 32))
+    assert (carried.state, carried.per_token) == (0, 3 * 2 * 16 * 4)
+
+
+def test_the_models_own_cache_says_what_it_keeps():
+    """Two numbers for each token, and a state of five."""
+
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(D, 5, batch_first=True)
+
+        def forward(self, x):
+            out = self.rnn(x)[0]
+            cache = {"layers": [torch.zeros(1, x.shape[1], 2), [torch.zeros(5)]]}
+            return type("Output", (), {"logits": out, "past_key_values": cache})()
+
+    carried = costs(Cached()).carried(inputs(32))
+    assert (carried.state, carried.per_token) == (20, 8)
+    assert carried.told_by == "the model's own cache"
+
+
+def test_what_cannot_be_known_is_said():
+    assert (
+        "depend on later inputs"
+        in costs(layers.attention(D, HEADS, fused=True)).carried(inputs(16)).reason
+    )
+    model = zoo.lag_oracle(3)
+    assert "the model's own code" in Costs(model).carried(model.example(1, 16)).reason
+
+
+def test_a_causal_convolution_carries_what_its_kernel_still_needs():
+    class Causal(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(D, 8, 3, dilation=2)
+
+        def forward(self, x):
+            return self.conv(F.pad(x.mT, (4, 0))).mT
+
+    carried = costs(Causal()).carried(inputs(32))
+    assert (carried.state, carried.per_token) == (4 * D * 4, 0)
+
+
+def test_tied_parameters_count_once():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(D, D, bias=False), nn.Linear(D, D, bias=False)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    assert costs(Tied()).parameters() == D * D * 4
+
+
+def test_ceilings_are_above_what_a_model_reaches():
+    measured = costs(nn.LSTM(D, D, batch_first=True))
+    floating, moving = measured.ceilings()
+    trace, seconds = measured.trace(inputs(64)), measured.seconds(inputs(64))
+    assert 0 < trace.flops / seconds < floating
+    assert moving > 1e8
+    assert measured.peak(inputs(8)) is None
