@@ -73,8 +73,12 @@ def test_pandas_has_a_row_per_metric(report):
 def test_two_runs_agree_and_another_seed_does_not(report):
     model = build("lstm", vocab_size=8, width=8, layers=1)
     again, same, other = (seqprobe.analyze(model, seed=s, **QUICK) for s in (0, 0, 1))
-    assert [c.metrics for c in again.checks] == [c.metrics for c in same.checks]
-    assert [c.metrics for c in again.checks] != [c.metrics for c in other.checks]
+    first, second, third = (
+        [check.metrics for check in each.checks if check.id != "throughput"]  # a clock never agrees
+        for each in (again, same, other)
+    )
+    assert first == second
+    assert first != third
 
 
 def test_without_data_the_model_writes_its_own_text():

@@ -48,7 +48,7 @@ def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> 
             profile=Markup(reach_profile.draw(shown)),
             quantities=QUANTITIES,
             paradigm=ROWS,
-            crossovers=crossovers([subject.report for subject in shown]),
+            crossovers=crossovers([subject.named for subject in shown]),
             sections=[part for part in parts if part.has_result],
             without_result=[part for part in parts if not part.has_result],
             figures=figures,

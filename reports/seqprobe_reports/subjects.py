@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqprobe.contracts import Estimate, Series
 from seqprobe.records import Check
@@ -17,6 +17,11 @@ class Subject:
 
     name: str
     report: Report
+
+    @property
+    def named(self) -> Report:
+        """The report of a model that bears the name it has on the page."""
+        return replace(self.report, model=replace(self.report.model, name=self.name))
 
     def check(self, id: str) -> Check | None:
         """The check, if the report has it."""

@@ -8,8 +8,9 @@ from seqprobe.estimators import byte_counts
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("2GiB", 2 << 30), ("512 MiB", 512 << 20), ("1000", 1000), ("1.5K", 1536), ("8 GB", 8 << 30),
-        ("64 bytes", 64), ("64B", 64), ("much", None), ("2 apples", None), ("-3GiB", None), ("", None),
+        ("2GiB", 2 << 30), ("512 MiB", 512 << 20), ("1000", 1000), ("1.5K", 1536),
+        ("8 GB", 8 << 30), ("64 bytes", 64), ("64B", 64), ("much", None), ("2 apples", None),
+        ("-3GiB", None), ("", None),
     ],
 )  # fmt: skip
 def test_read(text, count):

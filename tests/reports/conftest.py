@@ -157,6 +157,34 @@ def path_length() -> tuple[Check, tuple[Series, ...]]:
     return check("path-length", "Path length", metrics, (table,)), (table,)
 
 
+LENGTHS = np.array([16, 32, 64, 128, 256])
+
+
+def sequential_depth() -> tuple[Check, tuple[Series, ...]]:
+    columns = {"length": LENGTHS, "depth": 7 * LENGTHS + 9, "flops": 4096.0 * LENGTHS}
+    table = Series.of("sequential-depth", columns, {"length": "tokens"})
+    metrics = {"exponent": Estimate(0.98, "", 0.96, 0.99, n=5, exact=True)}
+    return check("sequential-depth", "Sequential depth and work", metrics, (table,)), (table,)
+
+
+def memory(state: float) -> tuple[Check, tuple[Series, ...]]:
+    training = 16.0 * LENGTHS**2 + 2560 * LENGTHS
+    columns = {"length": LENGTHS, "training": training, "carried": np.full(5, state)}
+    table = Series.of("memory", columns, {"length": "tokens"})
+    metrics = {"state_bytes": Estimate(state, "bytes", exact=True)}
+    return check("memory", "Memory", metrics, (table,)), (table,)
+
+
+def throughput(seconds: float) -> tuple[Check, tuple[Series, ...]]:
+    columns: dict[str, np.ndarray] = {"length": LENGTHS}
+    for way in ("forward", "training", "decoding"):
+        value = seconds * LENGTHS
+        columns |= {f"{way}_seconds": value, f"{way}_low": 0.9 * value, f"{way}_high": 1.2 * value}
+    table = Series.of("throughput", columns, {"length": "tokens"})
+    metrics = {"exponent": Estimate(0.1, "", -0.1, 0.3, n=9, null=NOTHING)}
+    return check("throughput", "Throughput", metrics, (table,)), (table,)
+
+
 def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     kl = 2.0 * np.exp(-DISTANCES * 5 / horizon) + 1e-5
     kl[180:] = 0.0
@@ -246,6 +274,9 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         bottleneck(5 * half_life),
         jacobian_spectrum(-0.7 / half_life),
         weights(),
+        sequential_depth(),
+        memory(256 * half_life),
+        throughput(half_life / 1e5),
     ]
     return Report(
         created="2025-06-01T12:00:00+00:00",
@@ -277,7 +308,7 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         findings=(finding("gradient-decay"), finding("position", "attention")),
         checks=(
             *(found for found, _ in measured),
-            Check("memory", 1, "Memory", "What does it cost?", "not run", "needs a GPU"),
+            Check("window", 1, "Window", "Where does it end?", "not run", "needs a GPU"),
             Check("carry-over", 1, "Carry-over", "?", "error", "failed", error="ValueError: no"),
         ),
         figures=(Figure("gradient-decay", "Gradient decay", "", "", "gradient-decay"),),

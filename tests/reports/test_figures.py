@@ -207,8 +207,11 @@ def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: R
     value = {
         "gradient-decay": "relative",
         "jacobian-spectrum": "largest",
+        "memory": "carried",
         "path-length": "hops",
         "position": "kl_bits",
+        "sequential-depth": "depth",
+        "throughput": "forward_seconds",
     }
     columns: dict[str, Sequence[object]] = {
         "distance": [0, 1, 2],
@@ -218,7 +221,15 @@ def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: R
 
 
 def test_an_unknown_check_has_no_figure(report: Report) -> None:
-    assert draw("memory", subjects([report])) == ""
+    assert draw("window", subjects([report])) == ""
+
+
+def test_costs_go_on_dashed_beyond_what_was_measured(three: list[Report]) -> None:
+    svg = draw("memory", subjects(three))
+    assert texts(svg).count("extrapolated") == 2
+    assert len(re.findall('stroke-dasharray="2,2"', svg)) == 2 * (3 + 1)
+    short = with_table(three[0], "memory", {"length": [8, 16], "carried": [1.0, 2.0]})
+    assert 'stroke-dasharray="2,2"' in draw("memory", subjects([short]))  # its name alone
 
 
 def test_many_long_curves_stay_within_budget(report: Report) -> None:

@@ -293,7 +293,18 @@ def test_checks_that_did_not_run_say_why(single: str) -> None:
     words = Page(part).words
     assert "○ not run needs a GPU" in words
     assert "✱ error failed: ValueError: no" in words
-    assert '<section id="memory">' not in single
+    assert '<section id="window">' not in single
+
+
+def test_several_models_show_which_is_cheaper_from_where_on(
+    several: str, single: str, report: Report
+) -> None:
+    part = several.partition('<section id="crossovers">')[2].partition("</section>")[0]
+    words = Page(part).words
+    assert "seconds, forward lstm.pt and gru.pt" in words
+    assert "no crossover between 16 and 256 tokens: lstm.pt is cheaper" in words
+    assert 'id="crossovers"' not in single
+    assert "lstm.pt (1) and lstm.pt (2)" in Page(render([report, report])).words
 
 
 def test_missing_checks_and_values_render(report: Report) -> None:

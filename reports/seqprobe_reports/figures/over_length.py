@@ -14,7 +14,7 @@ from seqprobe_reports.figures.curves import Curve, by_model
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
 
-FURTHER = 16
+FURTHER, FEWEST = 16, 3
 DASHED = (0, (2, 2))
 
 
@@ -26,11 +26,12 @@ def panel(subjects: Sequence[Subject], check: str, column: str, name: str) -> Pa
     def paint(axes: Axes, shown: Sequence[Curve]) -> None:
         axes.set_ylabel(name)
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        if any((curve.table[column] > 0).any() for curve in shown):
+            axes.set_yscale("log")
+            label_powers(axes)
         band(axes, shown, *bounds)
         line(axes, shown, column)
         _extrapolated(axes, shown, column)
-        label_powers(axes)
         axes.xaxis.set_major_formatter(lambda value, _: numbers.number(value))
 
     return Panel(curves, paint, height=2.9, along="length (tokens)")
@@ -46,17 +47,22 @@ def _extrapolated(axes: Axes, curves: Sequence[Curve], column: str) -> None:
     for curve in curves:
         longest = float(curve.table["distance"].max())
         further = np.geomspace(longest, longest * FURTHER, 25)
-        axes.plot(
-            further, _law(curve, column, further),
-            color=curve.color, linewidth=1, linestyle=DASHED, label="_law",
-        )  # fmt: skip
-        bounds = _bounds(column)
-        if curve.has(*bounds):
-            low, high = (_law(curve, bound, further) for bound in bounds)
+        middle, low, high = (_law(curve, name, further) for name in (column, *_bounds(column)))
+        if middle is not None:
+            axes.plot(
+                further, middle,
+                color=curve.color, linewidth=1, linestyle=DASHED, label="_law",
+            )  # fmt: skip
+        if low is not None and high is not None:
             axes.fill_between(further, low, high, color=curve.color, alpha=0.1, linewidth=0)
     axes.plot([], [], color=INK, linewidth=1, linestyle=DASHED, label="extrapolated")
 
 
-def _law(curve: Curve, column: str, lengths: np.ndarray) -> np.ndarray:
-    known = curve.table["distance"].to_numpy(float), curve.table[column].to_numpy(float)
-    return cost(law(*known), lengths)
+def _law(curve: Curve, column: str, lengths: np.ndarray) -> np.ndarray | None:
+    """None where too few costs are known."""
+    if not curve.has(column):
+        return None
+    known = curve.table[curve.table[column] > 0]
+    if len(known) < FEWEST:
+        return None
+    return cost(law(known["distance"].to_numpy(float), known[column].to_numpy(float)), lengths)

@@ -1,0 +1,93 @@
+"""What following the operators of a run costs, beside the run itself.
+
+    python benchmarks/cost.py > docs/cost.md
+
+FB is one plain forward and backward of the same sequence. Everything is timed in one run, round by
+round in changing order; the table has medians, and the spread of the rounds.
+"""
+
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.reference.language_models import AttentionLM, RecurrentLM
+
+WIDTH, TIME, ROUNDS, SOURCES = 256, 128, 9, 16
+
+MODELS: dict[str, nn.Module] = {
+    "LSTM, 2 layers": RecurrentLM("lstm", 256, WIDTH, layers=2),
+    "attention, 4 layers": AttentionLM(256, WIDTH, layers=4, heads=4, context=TIME),
+}
+
+
+def plain(model: SequenceModel, tokens: torch.Tensor) -> None:
+    """One forward and backward."""
+    model.module.zero_grad()
+    model.module(tokens).logsumexp(-1).sum().backward()
+
+
+def race(candidates: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of every candidate in every round, after one to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(ROUNDS + 1):
+        for name in random.sample(list(candidates), len(candidates)):
+            started = perf_counter()
+            candidates[name]()
+            if turn:
+                seconds[name].append(perf_counter() - started)
+    return seconds
+
+
+def cells(seconds: Mapping[str, list[float]]) -> dict[str, str]:
+    """Medians in FB, with the fastest and the slowest round."""
+    unit = statistics.median(seconds["FB"])
+    return {
+        name: f"{statistics.median(s) / unit:.3g} ({min(s) / unit:.3g} .. {max(s) / unit:.3g})"
+        for name, s in seconds.items()
+    }
+
+
+def spread(sources: int) -> list[int]:
+    """Source positions over the whole sequence."""
+    return torch.linspace(0, TIME - 1, sources).long().tolist()
+
+
+def main() -> None:
+    """Print the tables."""
+    random.seed(0)
+    torch.manual_seed(0)
+    print("# What following the operators of a run costs\n")
+    print(f"Made by `python benchmarks/cost.py` with {torch.get_num_threads()} threads, torch")
+    print(
+        f"{torch.__version__}. Width {WIDTH}, one sequence of {TIME}; FB is one plain forward and"
+    )
+    print(f"backward of it. Medians of {ROUNDS} rounds, with the fastest and the slowest.\n")
+    print(
+        f"| model | depth, work | and paths from {SOURCES} sources | from all {TIME} | ms per FB |"
+    )
+    print("|---|---|---|---|---|")
+    for name, module in MODELS.items():
+        model = SequenceModel(module.eval())
+        tokens = model.example(1, TIME)
+        seconds = race(
+            {
+                "FB": partial(plain, model, tokens),
+                "0": partial(model.trace, tokens),
+                "some": partial(model.trace, tokens, spread(SOURCES)),
+                "all": partial(model.trace, tokens, range(TIME)),
+            }
+        )
+        found, unit = cells(seconds), 1e3 * statistics.median(seconds["FB"])
+        print(
+            f"| {name} | {found['0']} | {found['some']} | {found['all']} | {unit:.0f} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
