@@ -40,7 +40,12 @@ ROWS = (
         "Path length between positions",
         "O(n): one step per position",
         "O(1): any position directly",
-        ("path-length.at_distance", "path-length.exponent", "path-length.reach"),
+        (
+            "path-length.at_distance",
+            "path-length.operators_at_distance",
+            "path-length.exponent",
+            "path-length.reach",
+        ),
     ),
     Row(
         "Memory",
@@ -113,7 +118,7 @@ ROWS = (
         "Parallel hardware pays",
         "little: steps wait for one another",
         "much, until the square of n dominates",
-        ("throughput.exponent",),
+        ("throughput.tokens_per_second", "throughput.flops_utilisation"),
     ),
     Row(
         "When each applies",

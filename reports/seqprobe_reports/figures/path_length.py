@@ -1,4 +1,4 @@
-"""Hops from input to output over distance: slope 1 is recurrence, slope 0 is attention."""
+"""Hops and operators from input to output: slope 1 is recurrence, slope 0 is attention."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ from seqprobe_reports.subjects import Subject
 
 
 def draw(subjects: Sequence[Subject]) -> str:
-    """One curve per model."""
-    curves = by_model(subjects, "path-length", "hops")
-    return figure(subjects, "path-length", Panel(curves, _paint))
+    """One curve per model: above hops, below operators."""
+    return figure(
+        subjects,
+        "path-length",
+        Panel(by_model(subjects, "path-length", "hops"), _paint),
+        Panel(by_model(subjects, "path-length", "operators"), _operators, height=2.8),
+    )
+
+
+def _operators(axes: Axes, curves: Sequence[Curve]) -> None:
+    axes.set_ylabel("shortest path (operators)")
+    line(axes, on_log_axis(axes, curves, "operators"), "operators")
+    over_log_distance(axes)
+    axes.yaxis.set_major_formatter(lambda value, _: numbers.number(value))
 
 
 def _paint(axes: Axes, curves: Sequence[Curve]) -> None:
