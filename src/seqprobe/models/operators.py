@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqprobe.models.paths import Join, Rows, Term, kept, laid, moved
+from seqprobe.models.paths import Join, Rows, Term, kept, laid
 
 LARGEST = 1 << 25
 INDICES = frozenset({"index", "indices"})
@@ -47,19 +47,14 @@ class Call:
         """The rows of all arguments that depend on an input."""
         return [rows for rows in map(self.read, self.given) if rows is not None]
 
-    def only(self) -> Rows:
-        """The rows of the one argument that depends on an input."""
-        (rows,) = self.operands()
-        return rows
-
     def nonzero(self, name: str) -> Tensor | None:
         """Where a factor lets the other one pass; None if it does so everywhere."""
         value = self.arguments[name]
         if value is self.out and self.before is not None:
             value = self.before
-        if not isinstance(value, Tensor) or self.dense(value):
-            return None
-        return nonzero(value)
+        if not isinstance(value, Tensor):
+            return None if value else torch.tensor(False)
+        return None if self.dense(value) else nonzero(value)
 
     def nowhere(self) -> Rows:
         """Depends on no input."""
@@ -80,6 +75,16 @@ def tensors_in(value: Any) -> list[Tensor]:
 Rule = Callable[[Call], Rows | None]
 
 
+def alone(rule: Callable[[Call, Rows], Rows | None]) -> Rule:
+    """For operators of which only the first argument depends on an input."""
+
+    def given_rows(call: Call) -> Rows | None:
+        rows = call.read(call.given[0])
+        return None if rows is None or len(call.operands()) > 1 else rule(call, rows)
+
+    return given_rows
+
+
 def pointwise(call: Call) -> Rows:
     """Each element of the output reads the elements of all operands in its place."""
     return call.join(*[Term(laid(rows, call.out.ndim)) for rows in call.operands()])
@@ -87,8 +92,8 @@ def pointwise(call: Call) -> Rows:
 
 def everything(call: Call) -> Rows:
     """All of the output reads all of every operand: never less than what an operator does."""
-    flat = [rows.flatten(1).amin(1) for rows in call.operands()]
-    return call.join(*[Term(rows.view(-1, *[1] * call.out.ndim)) for rows in flat])
+    joined = call.join(*[Term(rows.flatten(1), (1,)) for rows in call.operands()])
+    return joined.view(-1, *[1] * call.out.ndim)
 
 
 def copied(call: Call) -> Rows:
@@ -97,9 +102,21 @@ def copied(call: Call) -> Rows:
     return call.nowhere() if rows is None else laid(rows, call.out.ndim)
 
 
+def filled(call: Call) -> Rows:
+    """One number everywhere."""
+    rows = call.rows("value")
+    return call.nowhere() if rows is None else laid(rows, call.out.ndim)
+
+
 def fresh(call: Call) -> Rows:
     """Numbers in which no input has a part."""
     return call.nowhere()
+
+
+def addition(call: Call) -> Rows:
+    """A sum of two; nothing passes an infinity that is given, as in masks of attention."""
+    given = [t for t in call.given if t is not call.out and call.read(t) is None]
+    return kept(pointwise(call), given[0].isfinite() if given else None)
 
 
 def product_of_two(call: Call) -> Rows:
@@ -139,7 +156,9 @@ def masked_fill(call: Call) -> Rows:
 def _chosen(call: Call, condition: str, sides: Mapping[str, Tensor]) -> Rows:
     axes = call.out.ndim
     parts = [(call.rows(condition), None), *((call.rows(n), mask) for n, mask in sides.items())]
-    return moved(*[kept(laid(rows, axes), mask) for rows, mask in parts if rows is not None])
+    return call.join.moved(
+        *[kept(laid(rows, axes), mask) for rows, mask in parts if rows is not None]
+    )
 
 
 def contraction(call: Call) -> Rows:
@@ -154,10 +173,11 @@ def contraction(call: Call) -> Rows:
         terms.append(_masked(a.unsqueeze(-1), passes_b, -3))
     if b is not None:
         terms.append(_masked(b.unsqueeze(-3), passes_a, -1))
-    joined = _joined(call, terms) if terms else call.nowhere()
-    joined = joined.squeeze([axis for axis, dropped in ((-2, row), (-1, column)) if dropped])
-    more = [rows for rows in map(call.rows, added) if rows is not None]
-    return moved(joined, *[call.join(Term(laid(rows, call.out.ndim))) for rows in more])
+    for rows in [rows for rows in map(call.rows, added) if rows is not None]:
+        whole = laid(rows, call.out.ndim)
+        terms.append(((whole.unsqueeze(-1) if column else whole).unsqueeze(-2), None))
+    joined = _joined(call, terms)
+    return joined.squeeze([axis for axis, dropped in ((-2, row), (-1, column)) if dropped])
 
 
 def _matrix(call: Call, name: str, missing: int | None) -> tuple[Rows | None, Tensor | None]:
@@ -205,47 +225,58 @@ def _some(rows: Rows, passes: Tensor | None, start: int, stop: int) -> Rows:
     return kept(rows, passes)
 
 
-def reduction(call: Call) -> Rows:
+@alone
+def reduction(call: Call, rows: Rows) -> Rows:
     """Sums, means, extremes and norms over some axes, or all."""
-    rows = call.only()
     over = _axes(call.arguments.get("dim"), rows.ndim - 1)
     joined = call.join(Term(rows, over))
     return joined if call.out.ndim == rows.ndim - 1 else joined.squeeze(over)
 
 
-def line(call: Call) -> Rows:
+@alone
+def line(call: Call, rows: Rows) -> Rows:
     """Sorting and the like: each element reads the whole line that it lies in."""
-    rows = call.only()
     return call.join(Term(rows, _axes(call.arguments.get("dim", -1), rows.ndim - 1)))
 
 
-def softmax(call: Call) -> Rows:
+@alone
+def softmax(call: Call, rows: Rows) -> Rows:
     """Each weight reads its line, apart from what has no weight at all."""
-    rows = call.only()
-    weighs = None if "log" in call.name else nonzero(call.out)
+    weighs = call.out != (-math.inf if "log" in call.name else 0)
     joined = call.join(Term(kept(rows, weighs), _axes(call.arguments["dim"], rows.ndim - 1)))
     return kept(joined, weighs)
 
 
-def cumulation(call: Call) -> Rows:
+@alone
+def gated(call: Call, rows: Rows) -> Rows:
+    """The two halves of an axis."""
+    (axis,) = _axes(call.arguments["dim"], rows.ndim - 1)
+    halves = rows.chunk(2, axis) if rows.shape[axis] > 1 else (rows,)
+    return call.join(*map(Term, halves))
+
+
+@alone
+def cumulation(call: Call, rows: Rows) -> Rows:
     """Each element reads those before it along an axis, and itself."""
     (axis,) = _axes(call.arguments["dim"], call.out.ndim)
     length = call.out.shape[axis - 1]
-    rows = call.only().movedim(axis, -1)
+    rows = rows.movedim(axis, -1)
     rows = rows.expand(*rows.shape[:-1], length).unsqueeze(-1)
     before = torch.ones(length, length, dtype=torch.bool).triu()
     return _joined(call, [(rows, before)]).movedim(-1, axis)
 
 
-def layer_norm(call: Call) -> Rows:
+@alone
+def layer_norm(call: Call, rows: Rows) -> Rows:
     """Over the last axes; scale and shift are element by element."""
     over = tuple(range(-len(call.arguments["normalized_shape"]), 0))
-    return call.join(Term(call.only(), over))
+    return call.join(Term(rows, over))
 
 
-def group_norm(call: Call) -> Rows:
+@alone
+def group_norm(call: Call, rows: Rows) -> Rows:
     """Over time and the channels of a group."""
-    channels, groups, rows = call.out.shape[1], call.arguments["group"], call.only()
+    channels, groups = call.out.shape[1], call.arguments["group"]
     if rows.shape[2] == 1:
         return call.join(Term(rows, tuple(range(2, rows.ndim))))
     grouped = rows.unflatten(2, (groups, channels // groups))
@@ -253,17 +284,19 @@ def group_norm(call: Call) -> Rows:
     return joined.expand(-1, -1, -1, channels // groups, *joined.shape[4:]).flatten(2, 3)
 
 
-def batch_norm(call: Call) -> Rows | None:
+@alone
+def batch_norm(call: Call, rows: Rows) -> Rows | None:
     """In evaluation mode an operator like any other on single elements."""
-    return None if call.arguments.get("training") else call.join(Term(call.only()))
+    return None if call.arguments.get("training") else call.join(Term(rows))
 
 
-def convolution(call: Call) -> Rows | None:
+@alone
+def convolution(call: Call, rows: Rows) -> Rows | None:
     """One term for each place of the kernel; a weight of zero is no path."""
     given = call.arguments
-    if given["transposed"] or call.rows("weight") is not None:
+    if given["transposed"]:
         return None
-    rows, weight, out = call.only(), given["weight"], call.out
+    weight, out = given["weight"], call.out
     nonzero = weight != 0
     terms = []
     for tap in product(*[range(size) for size in weight.shape[2:]]):
@@ -271,7 +304,13 @@ def convolution(call: Call) -> Rows | None:
         if passes.any():
             seen = _under(tap, rows, given, out.shape[2:])
             terms.append(_channels(seen, passes, given["groups"]))
-    return call.join(*terms) if terms else call.nowhere()
+    if not terms:
+        return call.nowhere()
+    joined = call.join(*terms)
+    joined = joined.squeeze(4)
+    if joined.shape[2] > 1:
+        joined = joined.expand(-1, -1, -1, out.shape[1] // given["groups"], *[-1] * (rows.ndim - 3))
+    return joined.flatten(2, 3)
 
 
 def _under(tap: tuple[int, ...], rows: Rows, given: Mapping[str, Any], sizes: Any) -> Rows:
@@ -291,16 +330,14 @@ def _under(tap: tuple[int, ...], rows: Rows, given: Mapping[str, Any], sizes: An
 
 
 def _channels(seen: Rows, passes: Tensor, groups: int) -> Term:
-    """From the channels of each group to its outputs, (rows, batch, out, in, ..)."""
+    """From the channels of each group to its outputs, (rows, batch, group, out, in, ..)."""
     out, inside = passes.shape
-    spatial = seen.shape[3:]
+    spatial = [1] * (seen.ndim - 3)
+    mask = passes.view(groups, out // groups, inside, *spatial)
+    grouped = seen.unflatten(2, (groups, 1, inside) if seen.shape[2] > 1 else (1, 1, 1))
     if seen.shape[2] == 1:
-        reads = passes.any(1).view(-1, 1, *[1] * len(spatial))
-        return Term(torch.where(reads, seen, math.inf) if not reads.all() else seen)
-    grouped = seen.unflatten(2, (groups, 1, inside))
-    mask = passes.view(groups, out // groups, inside, *[1] * len(spatial))
-    reads = torch.where(mask, grouped, math.inf).amin(4)
-    return Term(reads.flatten(2, 3))
+        mask = mask.any(2, keepdim=True)
+    return Term(kept(grouped, mask), (4,))
 
 
 def concatenation(call: Call) -> Rows:
@@ -335,42 +372,58 @@ def scattered(call: Call) -> Rows | None:
     index, own = call.rows("index"), call.rows("self")
     if index is None:
         return relocation(call)
-    if call.rows("src") is not None:
+    if call.rows("src") is not None or "reduce" in call.arguments:
         return None
     places = index.amin(call.arguments["dim"] % call.out.ndim + 1, keepdim=True)
-    return places if own is None else moved(places, own)
+    return places if own is None else call.join.moved(places, own)
+
+
+def indexed(call: Call) -> Rows | None:
+    """The element at a place, which may be computed."""
+    places = call.arguments["indices"]
+    given = [axis for axis, place in enumerate(places) if place is not None]
+    axes = max(places[axis].ndim for axis in given)
+    first = given[0] if given[-1] - given[0] == len(given) - 1 else 0
+    read = [rows for rows in map(call.read, tensors_in(places)) if rows is not None]
+    if read and any(place.dtype == torch.bool for place in tensors_in(places)):
+        return None
+    after = [1] * (call.out.ndim - first - axes)
+    broad = [laid(rows, axes) for rows in read]
+    chosen = [rows.view(-1, *[1] * first, *rows.shape[1:], *after) for rows in broad]
+    return _relocated(call, ["self"], chosen)
+
+
+def gathered(call: Call) -> Rows:
+    """The element at a place, which may be computed."""
+    index = call.rows("index")
+    return _relocated(call, ["self"], [] if index is None else [index])
 
 
 def relocation(call: Call) -> Rows | None:
-    """Elements put elsewhere: the operator itself, run on their numbers, says which goes where."""
+    """Elements put elsewhere, at places that are given; nothing may be added up."""
     named = [call.arguments[name] for name in INDICES & call.arguments.keys()]
-    indices = [call.read(tensor) for value in named for tensor in tensors_in(value)]
-    chosen = [rows for rows in indices if rows is not None]
-    if chosen and call.name != "gather":
+    computed = any(call.read(tensor) is not None for each in named for tensor in tensors_in(each))
+    if computed or call.arguments.get("accumulate") or "reduce" in call.arguments:
         return None
-    data = {n: v for n, v in call.arguments.items() if n not in INDICES and tensors_in(v)}
-    numbered, rows = _numbered(call, data)
+    data = [name for name, value in call.arguments.items() if isinstance(value, Tensor)]
+    return _relocated(call, [name for name in data if name not in INDICES])
+
+
+def _relocated(call: Call, data: Sequence[str], places: Sequence[Rows] = ()) -> Rows:
+    """The operator itself, run on the numbers of elements, says which goes where."""
+    numbers, parts, count = {}, [call.nowhere().flatten(1)], 1
+    for name in data:
+        shape, rows = call.arguments[name].shape, call.rows(name)
+        numbers[name] = torch.zeros(shape, dtype=torch.float64)
+        if rows is not None:
+            numbers[name] += torch.arange(count, count + shape.numel()).view(shape)
+            parts.append(rows.expand(-1, *shape).flatten(1))
+            count += shape.numel()
+    if len(parts) == 1:
+        return call.join.moved(*places)
     fill = {"value": 0} if isinstance(call.arguments.get("value"), int | float) else {}
-    goes = call.run(**{**call.arguments, **numbered, **fill})
-    return moved(_constant_axes(rows[:, goes]), *chosen)
-
-
-def _numbered(call: Call, data: Mapping[str, Any]) -> tuple[dict[str, Any], Rows]:
-    """Every element that depends on an input by its number, all others as zero."""
-    parts, numbered, count = [call.nowhere().flatten(1)], {}, 1
-    for name, value in data.items():
-        numbers = []
-        for tensor in tensors_in(value):
-            rows = call.read(tensor)
-            if rows is None:
-                numbers.append(torch.zeros(tensor.shape, dtype=torch.int64))
-            else:
-                own = torch.arange(count, count + tensor.numel())
-                numbers.append(own.view(tensor.shape))
-                parts.append(rows.expand(-1, *tensor.shape).flatten(1))
-                count += tensor.numel()
-        numbered[name] = numbers[0] if isinstance(value, Tensor) else numbers
-    return numbered, torch.cat(parts, dim=1)
+    goes = call.run(**{**call.arguments, **numbers, **fill}).long()
+    return call.join.moved(_constant_axes(torch.cat(parts, dim=1)[:, goes]), *places)
 
 
 def _constant_axes(rows: Rows) -> Rows:
@@ -393,8 +446,12 @@ RULES: dict[str, Rule] = {
     name: rule
     for rule, names in {
         copied: "clone copy _to_copy",
-        fresh: "zero fill zeros_like ones_like full_like empty_like new_zeros new_ones new_full "
-        "new_empty new_empty_strided rand_like randn_like bernoulli normal uniform",
+        filled: "fill",
+        pointwise: "__rshift__ __lshift__ complex polar hardswish log_sigmoid_forward floor_divide "
+        "_prelu_kernel",
+        fresh: "zero zeros_like ones_like full_like empty_like new_zeros new_ones new_full "
+        "new_empty new_empty_strided rand_like randn_like uniform",
+        addition: "add sub",
         product_of_two: "mul",
         added_product: "addcmul",
         where: "where",
@@ -402,17 +459,20 @@ RULES: dict[str, Rule] = {
         contraction: "mm addmm bmm baddbmm mv addmv dot",
         reduction: "sum mean amax amin max min any all prod var std var_mean std_mean norm "
         "linalg_vector_norm logsumexp argmax argmin count_nonzero aminmax median",
-        line: "sort topk argsort",
+        line: "sort topk _fft_c2c _fft_r2c _fft_c2r",
         softmax: "_softmax _safe_softmax _log_softmax",
+        gated: "glu",
         cumulation: "cumsum cumprod cummax cummin logcumsumexp",
-        layer_norm: "native_layer_norm _fused_rms_norm",
+        layer_norm: "native_layer_norm",
         group_norm: "native_group_norm",
         batch_norm: "native_batch_norm _native_batch_norm_legit_no_training",
         convolution: "convolution",
         concatenation: "cat stack",
         embedding: "embedding",
         scattered: "scatter",
-        relocation: "index index_select gather roll flip constant_pad_nd repeat tril triu "
+        indexed: "index",
+        gathered: "gather",
+        relocation: "index_select roll flip constant_pad_nd repeat tril triu "
         "slice_scatter select_scatter index_put index_copy diag_embed unfold_copy "
         "reflection_pad1d replication_pad1d",
     }.items()

@@ -18,7 +18,7 @@ from functools import lru_cache, reduce
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 LATEST, CHAIN, FIRST = 0, 1, 2
@@ -44,6 +44,10 @@ class Join:
         self.price = torch.zeros(FIRST + 2 * sources)
         self.price[CHAIN] = -1
         self.price[FIRST : self.crossings] = 1
+        toll = torch.zeros_like(self.price)
+        toll[self.crossings :] = 1
+        self._operator = self.price, self.price + toll
+        self._move = torch.zeros_like(toll), toll
 
     def start(self, positions: Sequence[int], time: int) -> Float[Tensor, "rows time"]:
         """At the inputs: each position depends on itself alone."""
@@ -55,34 +59,40 @@ class Join:
 
     def __call__(self, *terms: Term) -> Rows:
         """One operator more; a crossing where an operand is older than the output."""
-        price = self.price.view(-1, *[1] * (terms[0].rows.ndim - 1))
-        if _equally_late(terms):
-            return reduce(torch.minimum, (term.rows for term in terms)) + price
-        latest = reduce(torch.minimum, (_least(term.rows[:CHAIN], term.over) for term in terms))
-        return reduce(torch.minimum, (self._part(term, price, latest) for term in terms))
+        return _joined(terms, *self._operator)
 
-    def _part(self, term: Term, price: Tensor, latest: Tensor) -> Rows:
-        older = term.rows[:CHAIN] > latest
-        rows = term.rows.expand(-1, *older.shape[1:]) + price
-        rows[self.crossings :] += older
-        return _least(rows, term.over)
+    def moved(self, *operands: Rows) -> Rows:
+        """Data that is only moved or chosen: crossings, but no operator more."""
+        if len(operands) == 1:
+            return operands[0]
+        return _joined([Term(rows) for rows in operands], *self._move)
+
+
+def _joined(terms: Sequence[Term], price: Tensor, late: Tensor) -> Rows:
+    """At one price for what is as late as the output, and at another for what is older."""
+    axes = (-1, *[1] * (terms[0].rows.ndim - 1))
+    price = price.view(axes)
+    if _equally_late(terms):
+        return reduce(torch.minimum, (term.rows for term in terms)) + price
+    late = late.view(axes)
+    latest = reduce(torch.minimum, (_least(term.rows[:CHAIN], term.over) for term in terms))
+    parts = []
+    for rows, over in ((term.rows, term.over) for term in terms):
+        prices = torch.where(rows[:CHAIN] > latest, late, price)
+        parts.append(_least(rows + prices, over))
+    return reduce(torch.minimum, parts)
 
 
 def _equally_late(terms: Sequence[Term]) -> bool:
     """Whether no operand is older than another one, as in most operators on single elements."""
-    if any(term.over for term in terms):
+    first, *others = terms
+    if any(term.rows.shape[axis] > 1 for term in terms for axis in term.over):
         return False
-    first, *others = (term.rows[:CHAIN] for term in terms)
-    return all(torch.equal(first, other) for other in others)
+    return all(torch.equal(first.rows[:CHAIN], other.rows[:CHAIN]) for other in others)
 
 
 def _least(rows: Rows, over: tuple[int, ...]) -> Rows:
     return rows.amin(over, keepdim=True) if over else rows
-
-
-def moved(*terms: Rows) -> Rows:
-    """Data that is only moved or chosen: no operator on the path."""
-    return reduce(torch.minimum, terms)
 
 
 def laid(rows: Rows, axes: int) -> Rows:
@@ -102,7 +112,8 @@ def kept(rows: Rows, passes: Tensor | None) -> Rows:
 class Ledger:
     """The rows of all storages that are alive: a view shares them, and so does a write to it.
 
-    Elements that lie side by side and have the same rows are kept as one block.
+    Elements that lie side by side and have the same rows are kept as one block. The weak reference
+    to a storage keeps its address from being used again.
     """
 
     def __init__(self, rows: int) -> None:
@@ -111,38 +122,38 @@ class Ledger:
 
     def knows(self, tensor: Tensor) -> bool:
         """Whether a tensor may depend on any input."""
-        entry = self._entries.get(tensor.untyped_storage()._cdata)
-        return entry is not None and not entry.storage.expired()
+        return tensor.numel() > 0 and self._entry(tensor) is not None
 
     def read(self, tensor: Tensor) -> Rows | None:
         """The rows of a tensor; None if it depends on no input."""
-        if not self.knows(tensor) or not tensor.numel():
+        entry = self._entry(tensor) if tensor.numel() else None
+        if entry is None:
             return None
-        return self._view(tensor, None)
+        return entry.as_elements_of(tensor.element_size()).view(tensor, None)
 
     def write(self, tensor: Tensor, rows: Rows) -> None:
         """Replace the rows of a tensor."""
         if not tensor.numel():
-            return None
-        if not self.knows(tensor):
+            return
+        entry = self._entry(tensor)
+        if entry is None:
             entry = self._open(tensor)
             if tensor.is_contiguous() and tensor.numel() == entry.block:
-                return entry.fill(tensor.shape, rows)
+                entry.fill(tensor.shape, rows)
+                return
+        entry = entry.as_elements_of(tensor.element_size())
+        self._entries[tensor.untyped_storage()._cdata] = entry
         same = tuple(axis for axis in range(tensor.ndim) if rows.shape[axis + 1] == 1)
-        target = self._view(tensor, same)
+        target = entry.view(tensor, same)
         target.copy_(rows.expand_as(target))
-        return None
 
-    def _view(self, tensor: Tensor, same: tuple[int, ...] | None) -> Rows:
-        entry = self._entries[tensor.untyped_storage()._cdata]
-        entry.as_elements_of(tensor.element_size())
-        return entry.view(tensor, same)
+    def _entry(self, tensor: Tensor) -> "_Entry | None":
+        return self._entries.get(tensor.untyped_storage()._cdata)
 
     def _open(self, tensor: Tensor) -> "_Entry":
         if len(self._entries) % SWEEP == SWEEP - 1:
             self._entries = {k: e for k, e in self._entries.items() if not e.storage.expired()}
-        storage = tensor.untyped_storage()
-        size = tensor.element_size()
+        storage, size = tensor.untyped_storage(), tensor.element_size()
         nothing = torch.full((self._rows, 1), math.inf)
         entry = _Entry(StorageWeakRef(storage), nothing, storage.nbytes() // size, size)
         self._entries[storage._cdata] = entry
@@ -176,16 +187,25 @@ class _Entry:
         ahead, first = self.rows.stride(0), offset // run
         return self.rows.as_strided((len(self.rows), *sizes), (ahead, *strides), first)
 
-    def as_elements_of(self, itemsize: int) -> None:
+    def as_elements_of(self, itemsize: int) -> "_Entry":
         """The same bytes read as larger or smaller numbers, such as complex ones."""
         if itemsize == self.itemsize:
-            return
-        length = self.block * self.itemsize
+            return self
+        rows, length = self.rows, self.block * self.itemsize
         if length % itemsize:
-            times = itemsize // math.gcd(length, itemsize)
-            self.rows = self.rows.unflatten(1, (-1, times)).amin(2)
-            length *= times
-        self.block, self.itemsize = length // itemsize, itemsize
+            common = math.gcd(length, itemsize)
+            cells = rows.repeat_interleave(length // common, dim=1)
+            rows, length = _side_by_side(cells, itemsize // common), itemsize
+        return _Entry(self.storage, rows, length // itemsize, itemsize)
+
+
+def _side_by_side(rows: Rows, count: int) -> Rows:
+    """A few neighbours taken as one; a crossing where one of them is older."""
+    padded = nn.functional.pad(rows, (0, -rows.shape[1] % count), value=math.inf)
+    together: Tensor = padded.unflatten(1, (-1, count))
+    older = together[:CHAIN] > together[:CHAIN].amin(2, keepdim=True)
+    together[(len(rows) + FIRST) // 2 :] += older
+    return together.amin(2)
 
 
 @lru_cache(4096)

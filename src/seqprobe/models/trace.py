@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,9 @@ from seqprobe.contracts import Trace
 from seqprobe.models.operators import RULES, Call, Rule, everything, pointwise, tensors_in
 from seqprobe.models.paths import CHAIN, FIRST, LATEST, Join, Ledger, Rows
 
+PRODUCTS = {getattr(torch.ops.aten, name) for name in ("mm", "bmm", "mv", "dot")}
+SUMS_OF_PRODUCTS = {getattr(torch.ops.aten, name) for name in ("addmm", "baddbmm", "addmv")}
+
 
 def trace(
     module: nn.Module,
@@ -35,6 +38,7 @@ def trace(
     `sources` are the positions whose paths are followed; memory grows with their number.
     """
     follower = _Follower(module, len(sources))
+    inputs = inputs.clone(memory_format=torch.contiguous_format)
     rows = follower.join.start(sources, inputs.shape[1])
     follower.ledger.write(inputs, rows.view(len(rows), 1, -1, *[1] * (inputs.ndim - 2)))
     with torch.no_grad(), taken_apart(), follower:
@@ -60,36 +64,58 @@ class _Follower(TorchDispatchMode):
         self.ledger = Ledger(len(self.join.price))
         self.flops = self.touched = 0
         self.without_rule: dict[str, None] = {}
-        self._dense = {_storage(p) for p in module.parameters() if bool((p != 0).all())}
+        self._last = ""
+        self._dense = {_storage(p) for p in module.parameters() if bool(p.all())}
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        kind = _kind(func)
-        arguments = {**kind.defaults, **dict(zip(kind.names, args, strict=False)), **kwargs}
-        given = [t for name in kind.tensors for t in tensors_in(arguments[name])]
-        before = arguments["self"].clone() if kind.factor else None
+        kwargs, kind = kwargs or {}, _kind(func)
+        if kind.composite:
+            with self:
+                return func.decompose(*args, **kwargs)
+        if kind.view:
+            return func(*args, **kwargs)
+        given = [t for value in (*args, *kwargs.values()) for t in tensors_in(value)]
+        followed = any(map(self.ledger.knows, given))
+        before = args[0].clone() if kind.factor and followed else None
         out = func(*args, **kwargs)
         results = tensors_in(out)
         if kind.writes or not _is_view(results, given):
             self.flops += _flops(func, args, kwargs, out)
             self.touched += sum(map(_bytes, (*given, *results)))
-            if any(map(self.ledger.knows, given)):
+            if followed:
+                arguments = {**kind.defaults, **dict(zip(kind.names, args, strict=False)), **kwargs}
                 call = Call(
                     kind.name, arguments, given, results[0], before,
                     self.join, self.ledger.read, self._is_dense, func,
                 )  # fmt: skip
                 self._follow(call, kind.rule, results)
+        elif followed and not results:
+            self._hand_out(kind.name, given[0], out)
+        if results:
+            self._last = kind.name
         return out
 
+    def _hand_out(self, name: str, tensor: Tensor, number: Any) -> None:
+        """Python goes on with a number, and where to is not known.
+
+        The extremes of indices are looked at to see whether they are in range, nothing more.
+        """
+        in_range = self._last in {"min", "max", "aminmax"} and not tensor.is_floating_point()
+        if number is not None and not in_range:
+            self.without_rule[name] = None
+
     def _follow(self, call: Call, rule: Rule | None, results: Sequence[Tensor]) -> None:
+        """Of further outputs, such as the statistics of a norm, those that fit are as exact."""
         rows = rule(call) if rule else None
-        for result in results:
-            if rows is None or not _fits(rows, result):
-                self.without_rule[call.name] = None
-                rows = everything(call)
-            self.ledger.write(result, rows)
+        if rows is None or not _fits(rows, call.out):
+            self.without_rule[call.name] = None
+            rows = everything(call)
+        self.ledger.write(call.out, rows)
+        for result in results[1:]:
+            fits = _fits(rows, result)
+            self.ledger.write(result, rows if fits else everything(replace(call, out=result)))
 
     def _is_dense(self, tensor: Tensor) -> bool:
         return _storage(tensor) in self._dense
@@ -99,13 +125,14 @@ class _Follower(TorchDispatchMode):
         rows = self.ledger.read(outputs)
         if rows is None:
             rows = torch.full((len(self.join.price), 1, 1, 1), math.inf)
-        least = rows.amin(3).expand(-1, 1, outputs.shape[1]).squeeze(1)
+        crossings, time = self.join.crossings, outputs.shape[1]
+        rows = rows.expand(-1, 1, time, -1).clone()
+        rows[crossings:] += -rows[LATEST] < torch.arange(time).unsqueeze(-1)  # moved there
+        least = rows.amin(3).squeeze(1)
         chains = -least[CHAIN][least[CHAIN].isfinite()]
-        crossings = self.join.crossings
-        delayed = -least[LATEST] < torch.arange(outputs.shape[1])  # what is there only moved
         return Trace(
             operations=least[FIRST:crossings].T.numpy(),
-            crossings=(least[crossings:] + delayed).T.numpy(),
+            crossings=least[crossings:].T.numpy(),
             depth=int(chains.max()) if len(chains) else 0,
             flops=self.flops,
             touched=self.touched,
@@ -117,14 +144,16 @@ class _Follower(TorchDispatchMode):
 class _Kind:
     """What the schema of an operator says.
 
-    `tensors` are the names of arguments that are tensors or lists of them. `writes`: into its own
-    argument; `factor`: that is then also a factor, whose old value matters.
+    `composite`: made of others, into which `torch.inference_mode` does not take it apart; `view`:
+    it computes nothing; `writes`: into its own argument; `factor`: that is then also a factor,
+    whose old value matters.
     """
 
     name: str
     names: tuple[str, ...]
-    tensors: tuple[str, ...]
     defaults: Mapping[str, Any]
+    composite: bool
+    view: bool
     writes: bool
     factor: bool
     rule: Rule | None
@@ -140,11 +169,12 @@ def _kind(func: Any) -> _Kind:
     return _Kind(
         name,
         tuple(argument.name for argument in schema.arguments),
-        tuple(argument.name for argument in schema.arguments if "Tensor" in str(argument.type)),
         {a.name: a.default_value for a in schema.arguments if a.has_default_value()},
+        torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"),
+        any(r.alias_info and not r.alias_info.is_write for r in schema.returns),
         writes,
         writes and name in {"mul", "addcmul"},
-        RULES.get(name, default),
+        None if any(a.is_out for a in schema.arguments) else RULES.get(name, default),
     )
 
 
@@ -156,7 +186,10 @@ def _is_view(results: Sequence[Tensor], given: Sequence[Tensor]) -> bool:
 
 def _flops(func: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> int:
     """Of matrix products and convolutions; a multiplication and an addition are two."""
-    formula = flop_registry.get(func.overloadpacket)
+    kind = func.overloadpacket
+    if kind in PRODUCTS or kind in SUMS_OF_PRODUCTS:
+        return int(2 * out.numel() * args[kind in SUMS_OF_PRODUCTS].shape[-1])
+    formula = flop_registry.get(kind)
     return int(formula(*args, **kwargs, out_val=out)) if formula else 0
 
 
@@ -166,7 +199,8 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _fits(rows: Rows, tensor: Tensor) -> bool:
