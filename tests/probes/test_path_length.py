@@ -149,6 +149,30 @@ def test_operators_are_counted_beside_hops(show):
     assert measured.metrics["operators_at_distance"].value == counted[50]
 
 
+class Doubtful(nn.Module):
+    """Sums by an operator without a rule, and by a number that Python reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(8, 4)
+
+    def forward(self, tokens):
+        x = self.embedding(tokens)
+        if self.read:
+            return x * float(x[0, 0, 0])
+        time = torch.zeros(tokens.shape[1], dtype=torch.long)
+        return x + torch.zeros(len(x), 1, 4).index_add(1, time, x)
+
+
+def test_what_makes_paths_less_than_exact_is_said(show):
+    said = []
+    for Doubtful.read in (False, True):
+        measured = show(SequenceModel(Doubtful()), PathLength(20), sequences=1, time=32)
+        said += measured.warnings
+    assert said[0] == "index_add taken to read everything: paths may be longer than stated"
+    assert said[1].startswith("the code reads single numbers (.item())")
+
+
 def test_all_sources_on_request_give_the_same_as_some(show):
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=2))
     some, every = (show(model, PathLength(20, exact=exact), time=40) for exact in (False, True))

@@ -171,8 +171,11 @@ class _Entry:
         """The rows of all elements, one block for the last axes along which nothing changes."""
         lead = max((axis for axis in range(1, rows.ndim) if rows.shape[axis] > 1), default=0)
         self.block = math.prod(shape[lead:])
+        if not lead:
+            self.rows = rows.reshape(-1, 1).clone()
+            return
         blocks = rows.reshape(rows.shape[: lead + 1]).expand(-1, *shape[:lead])
-        self.rows = blocks.clone(memory_format=torch.contiguous_format).view(len(rows), -1)
+        self.rows = blocks.clone(memory_format=torch.contiguous_format).view(rows.shape[0], -1)
 
     def view(self, tensor: Tensor, same: tuple[int, ...] | None) -> Rows:
         """The rows along the axes of a tensor; blocks are cut until they fit.
@@ -185,7 +188,7 @@ class _Entry:
             self.rows = self.rows.repeat_interleave(self.block // run, dim=1)
             self.block = run
         ahead, first = self.rows.stride(0), offset // run
-        return self.rows.as_strided((len(self.rows), *sizes), (ahead, *strides), first)
+        return self.rows.as_strided((self.rows.shape[0], *sizes), (ahead, *strides), first)
 
     def as_elements_of(self, itemsize: int) -> "_Entry":
         """The same bytes read as larger or smaller numbers, such as complex ones."""
