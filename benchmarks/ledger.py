@@ -15,7 +15,7 @@ import torch
 
 import seqprobe
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.reference import zoo
+from seqprobe.reference import layers, zoo
 
 Row = tuple[str, str, str, float, float]
 SPECTRUM = "jacobian-spectrum"
@@ -92,13 +92,13 @@ def exponent(model: SequenceModel) -> float:
 
 def paths() -> Iterator[Row]:
     """Hops, exact."""
-    for window, layers in ((5, 2), (9, 3)):
-        curve = measured(zoo.window_attention(window, layers), "path-length", "hops", 8)
-        field = layers * (window - 1)
+    for window, depth in ((5, 2), (9, 3)):
+        curve = measured(zoo.window_attention(window, depth), "path-length", "hops", 8)
+        field = depth * (window - 1)
         truth = np.ceil(np.arange(field + 1) / (window - 1))
         assert np.isnan(curve[field + 1 :]).all()
         yield (
-            f"window attention {window}, {layers} layers",
+            f"window attention {window}, {depth} layers",
             "path-length",
             "ceil(k/(W-1))",
             *_worst(curve[: field + 1], truth),
@@ -112,6 +112,30 @@ def paths() -> Iterator[Row]:
         "1 hop",
         *_worst(curve, np.minimum(np.arange(100.0), 1)),
     )
+
+
+def costs() -> Iterator[Row]:
+    """FLOPs, and bytes in single precision, at five lengths up to 128."""
+    torch.set_default_dtype(torch.float32)
+    d, heads = 128, 4
+    layer = layers.attention(d, heads, fused=False), layers.attention(d, heads, fused=True)
+    loop = layers.lstm_loop(d)
+    for name, model, probe, column, words, truth in (
+        ("attention as a matrix", layer[0], "memory", "training", "16n²+2560n bytes",
+         lambda n: 16 * n**2 + 2560 * n),
+        ("attention, fused", layer[1], "memory", "training", "2576n bytes", lambda n: 2576 * n),
+        ("LSTM cell, in a loop", loop, "memory", "carried", "2d numbers", lambda n: 8 * d + 0 * n),
+        ("attention", layer[1], "sequential-depth", "flops", "n(8d²+4nd)",
+         lambda n: n * (8 * d**2 + 4 * n * d)),
+        ("LSTM cell, in a loop", loop, "sequential-depth", "flops", "16nd²",
+         lambda n: 16 * n * d**2),
+        ("LSTM cell, in a loop", loop, "sequential-depth", "depth", "7 per step", lambda n: 7 * n),
+    ):  # fmt: skip
+        report = seqprobe.analyze(model, probes=(probe,), length=128, limit=1)
+        table = report.table(probe)
+        found, length = (np.array(table.column(c), dtype=float) for c in (column, "length"))
+        yield name, probe, words, *_worst(found, truth(length))
+    torch.set_default_dtype(torch.float64)
 
 
 def influence() -> Iterator[Row]:
@@ -159,7 +183,7 @@ def main() -> None:
     )
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
-    for part in (gradients, spectra, paths, influence, storage):
+    for part in (gradients, spectra, paths, costs, influence, storage):
         for model, probe, truth, under, over in part():
             print(f"| {model} | `{probe}` | {truth} | {under:.1e} | {over:.1e} |")
             sys.stdout.flush()
