@@ -135,6 +135,41 @@ BREAKS = (
         "0 * tokens",
         "tests/diagnosis/test_demands.py",
     ),
+    _model("paths", "rows + prices, over", "rows + price, over", "trace"),
+    _model("paths", "self.price + toll", "self.price", "trace"),
+    _model("paths", "self.price[CHAIN] = -1", "self.price[CHAIN] = 1", "trace"),
+    _model("paths", "math.gcd(block, run, offset, *outer.values()) != run", "False", "operators"),
+    _model(
+        "operators", "return None if value else torch.tensor(False)", "return None", "operators"
+    ),
+    _model("operators", "given[0].isfinite() if given else None", "None", "operators"),
+    _model(
+        "operators", '{"self": ~mask, "value": mask}', '{"self": mask, "value": mask}', "operators"
+    ),
+    _model(
+        "operators",
+        "passes.any(-2, keepdim=True) if rows",
+        "passes.all(-2, keepdim=True) if rows",
+        "operators",
+    ),
+    _model(
+        "operators",
+        'weighs = call.out != (-math.inf if "log" in call.name else 0)',
+        "weighs = None",
+        "operators",
+    ),
+    _model("operators", "dtype=torch.bool).triu()", "dtype=torch.bool).tril()", "operators"),
+    _model("operators", "rows = torch.where(inside, seen, math.inf)", "rows = seen", "operators"),
+    _model(
+        "operators",
+        'if computed or call.arguments.get("accumulate") or',
+        "if computed or",
+        "operators",
+    ),
+    _model("trace", "mkldnn.flags(enabled=False), ", "mkldnn.flags(enabled=True), ", "trace"),
+    _model("trace", "least = rows.amin(3)", "least = rows.amax(3)", "trace"),
+    _model("trace", "self._hand_out(kind.name, given[0], out)", "pass", "operators"),
+    _model("trace", "if kind.factor and followed else None", "if False else None", "operators"),
     _estimator("decay", "before + (upper - level)", "before + 1 + (upper - level)"),
     Break(
         "src/seqprobe/runner/run.py",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.polynomial import polynomial
 
 import seqprobe
 from seqprobe.models.sequence_model import SequenceModel
@@ -115,26 +116,23 @@ def paths() -> Iterator[Row]:
 
 
 def costs() -> Iterator[Row]:
-    """FLOPs, and bytes in single precision, at five lengths up to 128."""
+    """FLOPs, and bytes in single precision, at five lengths up to 128: a + b n + c n²."""
     torch.set_default_dtype(torch.float32)
-    d, heads = 128, 4
-    layer = layers.attention(d, heads, fused=False), layers.attention(d, heads, fused=True)
+    d = 128
+    matrix, fused = (layers.attention(d, 4, fused=fused) for fused in (False, True))
     loop = layers.lstm_loop(d)
-    for name, model, probe, column, words, truth in (
-        ("attention as a matrix", layer[0], "memory", "training", "16n²+2560n bytes",
-         lambda n: 16 * n**2 + 2560 * n),
-        ("attention, fused", layer[1], "memory", "training", "2576n bytes", lambda n: 2576 * n),
-        ("LSTM cell, in a loop", loop, "memory", "carried", "2d numbers", lambda n: 8 * d + 0 * n),
-        ("attention", layer[1], "sequential-depth", "flops", "n(8d²+4nd)",
-         lambda n: n * (8 * d**2 + 4 * n * d)),
-        ("LSTM cell, in a loop", loop, "sequential-depth", "flops", "16nd²",
-         lambda n: 16 * n * d**2),
-        ("LSTM cell, in a loop", loop, "sequential-depth", "depth", "7 per step", lambda n: 7 * n),
-    ):  # fmt: skip
+    for name, model, probe, column, words, law in (
+        ("attention as a matrix", matrix, "memory", "training", "16n²+2560n", (0, 2560, 16)),
+        ("attention, fused", fused, "memory", "training", "2576n", (0, 2576, 0)),
+        ("LSTM cell, in a loop", loop, "memory", "carried", "2d numbers", (8 * d, 0, 0)),
+        ("attention", fused, "sequential-depth", "flops", "n(8d²+4nd)", (0, 8 * d**2, 4 * d)),
+        ("LSTM cell, in a loop", loop, "sequential-depth", "flops", "16nd²", (0, 16 * d**2, 0)),
+        ("LSTM cell, in a loop", loop, "sequential-depth", "depth", "7 per step", (0, 7, 0)),
+    ):
         report = seqprobe.analyze(model, probes=(probe,), length=128, limit=1)
         table = report.table(probe)
         found, length = (np.array(table.column(c), dtype=float) for c in (column, "length"))
-        yield name, probe, words, *_worst(found, truth(length))
+        yield name, probe, words, *_worst(found, polynomial.polyval(length, law))
     torch.set_default_dtype(torch.float64)
 
 
