@@ -5,7 +5,9 @@ from jaxtyping import Float64
 from numpy.polynomial import polynomial
 from scipy import optimize, stats
 
-RESAMPLES = 999
+from seqprobe.contracts import Estimate
+
+FEWEST, RESAMPLES = 3, 999
 POWERS = np.arange(3)
 
 Points = Float64[np.ndarray, " lengths"]
@@ -27,6 +29,16 @@ def exponent(lengths: Points, values: Points) -> tuple[float, float, float]:
     fit = stats.linregress(np.log(lengths), np.log(values))
     spread = stats.t.ppf(0.975, len(lengths) - 2) * fit.stderr
     return float(fit.slope), float(fit.slope - spread), float(fit.slope + spread)
+
+
+def exact_exponent(lengths: Points, values: Points, nothing: str) -> Estimate:
+    """The same for counted costs; `nothing` says what it means if there are none."""
+    if not values.all():
+        return Estimate.missing("", nothing, exact=True)
+    if len(lengths) < FEWEST:
+        return Estimate.missing("", f"{len(lengths)} lengths are too few")
+    slope, low, high = exponent(lengths, values)
+    return Estimate(slope, "", low, high, n=len(lengths), exact=True)
 
 
 def law(lengths: Points, values: Points) -> Law:

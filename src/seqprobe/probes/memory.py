@@ -16,7 +16,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators import byte_counts
-from seqprobe.estimators.growth import exponent, lengths_up_to
+from seqprobe.estimators.growth import exact_exponent, lengths_up_to
 
 LONGEST = 4096
 
@@ -71,12 +71,13 @@ class Memory(Probe):
     def measure(self, evidence: Evidence) -> Measurement:
         length, training = evidence["length"][0], evidence["training"][0]
         carried = _carried(evidence)
+        known = carried.reason or f"from {carried.told_by}"
         metrics = {
-            "state_bytes": _bytes(carried.state, carried.reason),
-            "cache_bytes_per_token": _bytes(carried.per_token, carried.reason, "bytes per token"),
-            "training_exponent": _exponent(length, training),
-            "training_bytes": _bytes(int(training[-1]), ""),
-            "parameter_bytes": _bytes(int(evidence["parameters"][0]), ""),
+            "state_bytes": _bytes(carried.state, known),
+            "cache_bytes_per_token": _bytes(carried.per_token, known, "bytes per token"),
+            "training_exponent": exact_exponent(length, training, "nothing is kept for a backward"),
+            "training_bytes": _bytes(int(training[-1])),
+            "parameter_bytes": _bytes(int(evidence["parameters"][0])),
         }
         columns = {"length": length.astype(int), "training": training}
         if carried.state is not None and carried.per_token is not None:
@@ -104,19 +105,10 @@ def _carried(evidence: Evidence) -> Carried:
     return Carried(int(state), int(per_token), told_by)
 
 
-def _bytes(number: int | None, reason: str, unit: str = "bytes") -> Estimate:
-    if number is None:
-        return Estimate.missing(unit, reason)
-    return Estimate(float(number), unit, exact=True)
-
-
-def _exponent(length: np.ndarray, training: np.ndarray) -> Estimate:
-    if not training.all():
-        return Estimate.missing("", "nothing is kept for a backward")
-    if len(length) < 3:
-        return Estimate.missing("", f"{len(length)} lengths are too few")
-    slope, low, high = exponent(length, training)
-    return Estimate(slope, "", low, high, n=len(length), exact=True)
+def _bytes(number: int | None, reason: str = "", unit: str = "bytes") -> Estimate:
+    return Estimate(
+        None if number is None else float(number), unit, exact=number is not None, reason=reason
+    )
 
 
 def _headline(carried: Carried, metrics: dict[str, Estimate], length: int) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
-from seqprobe.estimators.growth import exponent, lengths_up_to
+from seqprobe.estimators.growth import exact_exponent, lengths_up_to
 
 LONGEST = 512
 
@@ -59,10 +59,10 @@ class SequentialDepth(Probe):
     def measure(self, evidence: Evidence) -> Measurement:
         length, depth, flops = (evidence[name][0] for name in ("length", "depth", "flops"))
         metrics = {
-            "exponent": _exponent(length, depth, "no output depends on any input"),
+            "exponent": exact_exponent(length, depth, "no output depends on any input"),
             "depth": Estimate(float(depth[-1]), "operators", exact=True),
             "flops": Estimate(float(flops[-1]), "FLOPs", exact=True),
-            "flops_exponent": _exponent(length, flops, "there is no matrix product"),
+            "flops_exponent": exact_exponent(length, flops, "there is no matrix product"),
             "parallelism": _parallelism(flops[-1], depth[-1]),
         }
         columns = {"length": length.astype(int), "depth": depth.astype(int), "flops": flops}
@@ -80,15 +80,6 @@ class SequentialDepth(Probe):
             ),
             warnings=(f"{unknown} taken to wait for everything",) if unknown else (),
         )
-
-
-def _exponent(length: np.ndarray, values: np.ndarray, nothing: str) -> Estimate:
-    if not values.all():
-        return Estimate.missing("", nothing, exact=True)
-    if len(length) < 3:
-        return Estimate.missing("", f"{len(length)} lengths are too few")
-    slope, low, high = exponent(length, values)
-    return Estimate(slope, "", low, high, n=len(length), exact=True)
 
 
 def _parallelism(flops: float, depth: float) -> Estimate:

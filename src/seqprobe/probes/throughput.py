@@ -17,6 +17,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.growth import (
+    FEWEST,
     cost,
     exponent,
     interval,
@@ -142,7 +143,7 @@ def _work(
 
 def _exponent(length: np.ndarray, rounds: np.ndarray) -> Estimate:
     """Of the time per token."""
-    if len(length) < 3:
+    if len(length) < FEWEST:
         return Estimate.missing("", f"{len(length)} lengths are too few")
     slope = exponent(length, np.median(rounds, axis=0) / length)[0]
     again = [exponent(length, medians / length)[0] for medians in resampled_medians(rounds)]
