@@ -30,14 +30,15 @@ def render(reports: Sequence[Report]) -> str:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
     shown = subjects(reports)
     figures = {part.id: Markup(draw(part.id, shown)) for part in sections(shown)}
+    json = embedded(reports)
     for rows in (200, 50):
-        page = _fill(shown, figures, rows)
+        page = _fill(shown, figures, json, rows)
         if len(page.encode()) <= BUDGET:
             return page
-    return _fill(shown, figures, rows=10)
+    return _fill(shown, figures, json, rows=10)
 
 
-def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> str:
+def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], json: Markup, rows: int) -> str:
     parts = sections(shown)
     page = (
         _template_environment()
@@ -59,7 +60,7 @@ def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], rows: int) -> 
                 "data": facts.data(shown),
                 "provenance": facts.provenance(shown),
             },
-            json=embedded([subject.report for subject in shown]),
+            json=json,
             css=Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
         )
     )
