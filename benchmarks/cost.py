@@ -10,6 +10,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from time import perf_counter
 
 import torch
@@ -19,6 +20,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 
 WIDTH, TIME, ROUNDS, SOURCES = 256, 128, 9, 16
+THREADS = (1, 2)
 
 MODELS: dict[str, nn.Module] = {
     "LSTM, 2 layers": RecurrentLM("lstm", 256, WIDTH, layers=2),
@@ -59,34 +61,40 @@ def spread(sources: int) -> list[int]:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     random.seed(0)
     torch.manual_seed(0)
     print("# What following the operators of a run costs\n")
-    print(f"Made by `python benchmarks/cost.py` with {torch.get_num_threads()} threads, torch")
+    print(f"Made by `python benchmarks/cost.py` with torch {torch.__version__}. Width {WIDTH}, one")
+    print(f"sequence of {TIME}; FB is one plain forward and backward of it. Medians of {ROUNDS}")
+    print("rounds, with the fastest and the slowest.\n")
     print(
-        f"{torch.__version__}. Width {WIDTH}, one sequence of {TIME}; FB is one plain forward and"
+        f"| model | threads | depth, work | and paths from {SOURCES} sources "
+        f"| from all {TIME} | ms per FB |"
     )
-    print(f"backward of it. Medians of {ROUNDS} rounds, with the fastest and the slowest.\n")
-    print(
-        f"| model | depth, work | and paths from {SOURCES} sources | from all {TIME} | ms per FB |"
-    )
-    print("|---|---|---|---|---|")
-    for name, module in MODELS.items():
-        model = SequenceModel(module.eval())
-        tokens = model.example(1, TIME)
-        seconds = race(
-            {
-                "FB": partial(plain, model, tokens),
-                "0": partial(model.trace, tokens),
-                "some": partial(model.trace, tokens, spread(SOURCES)),
-                "all": partial(model.trace, tokens, range(TIME)),
-            }
-        )
+    print("|---|---|---|---|---|---|")
+    for (name, module), threads in product(MODELS.items(), THREADS):
+        torch.set_num_threads(threads)
+        seconds = timed(SequenceModel(module.eval()))
         found, unit = cells(seconds), 1e3 * statistics.median(seconds["FB"])
         print(
-            f"| {name} | {found['0']} | {found['some']} | {found['all']} | {unit:.0f} |", flush=True
+            f"| {name} | {threads} | {found['0']} | {found['some']} "
+            f"| {found['all']} | {unit:.0f} |",
+            flush=True,
         )
+
+
+def timed(model: SequenceModel) -> dict[str, list[float]]:
+    """A plain run, and runs that are followed from no, some and all sources."""
+    tokens = model.example(1, TIME)
+    return race(
+        {
+            "FB": partial(plain, model, tokens),
+            "0": partial(model.trace, tokens),
+            "some": partial(model.trace, tokens, spread(SOURCES)),
+            "all": partial(model.trace, tokens, range(TIME)),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -439,3 +439,16 @@ def test_inputs_that_share_memory_are_told_apart() -> None:
     np.testing.assert_array_equal(
         over_distance(model(part).trace(tokens, range(TIME)).crossings), K
     )
+
+
+def test_an_operator_in_place_on_complex_numbers_counts_as_one() -> None:
+    """They lie in the memory of real ones."""
+
+    def conjugated(x: Tensor) -> Tensor:
+        parts = (x + 1).unflatten(2, (2, 2))
+        torch.view_as_complex(parts).neg_()
+        return parts.flatten(2)
+
+    x = torch.randn(1, 5, 4)
+    _, found = trace(nn.Identity(), x, conjugated, range(5))
+    assert np.diag(found.operations).tolist() == [2] * 5

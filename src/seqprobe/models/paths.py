@@ -147,6 +147,19 @@ class Ledger:
         target = entry.view(tensor, same)
         target.copy_(rows.expand_as(target))
 
+    def charge(self, tensor: Tensor, price: Float[Tensor, " rows"]) -> None:
+        """Add to the rows of a tensor, in place."""
+        entry = self._entry(tensor) if tensor.numel() else None
+        if entry is None:
+            return
+        price = price.view(-1, *[1] * tensor.ndim)
+        if entry.itemsize == tensor.element_size():
+            entry.view(tensor, None).add_(price)
+        else:  # what is read is a copy
+            self.write(
+                tensor, entry.as_elements_of(tensor.element_size()).view(tensor, None) + price
+            )
+
     def _entry(self, tensor: Tensor) -> "_Entry | None":
         return self._entries.get(tensor.untyped_storage()._cdata)
 

@@ -89,7 +89,9 @@ class _Follower(TorchDispatchMode):
         if kind.writes or not _is_view(results, given):
             self.flops += _flops(func, args, kwargs, out)
             self.touched += sum(map(_bytes, (*given, *results)))
-            if followed:
+            if followed and kind.unary:
+                self.ledger.charge(out, self.join.price)
+            elif followed:
                 arguments = {**kind.defaults, **dict(zip(kind.names, args, strict=False)), **kwargs}
                 call = Call(
                     kind.name, arguments, given, results[0], before,
@@ -151,7 +153,7 @@ class _Kind:
 
     `composite`: made of others, into which `torch.inference_mode` does not take it apart; `view`:
     it computes nothing; `writes`: into its own argument; `factor`: that is then also a factor,
-    whose old value matters.
+    whose old value matters; `unary`: it reads nothing else.
     """
 
     name: str
@@ -161,6 +163,7 @@ class _Kind:
     view: bool
     writes: bool
     factor: bool
+    unary: bool
     rule: Rule | None
 
 
@@ -171,6 +174,8 @@ def _kind(func: Any) -> _Kind:
     if writes and name.endswith("_") and not name.endswith("__"):
         name = name[:-1]
     default = pointwise if torch.Tag.pointwise in func.tags else None
+    rule = None if any(a.is_out for a in schema.arguments) else RULES.get(name, default)
+    tensors = sum("Tensor" in str(argument.type) for argument in schema.arguments)
     return _Kind(
         name,
         tuple(argument.name for argument in schema.arguments),
@@ -179,7 +184,8 @@ def _kind(func: Any) -> _Kind:
         any(r.alias_info and not r.alias_info.is_write for r in schema.returns),
         writes,
         writes and name in {"mul", "addcmul"},
-        None if any(a.is_out for a in schema.arguments) else RULES.get(name, default),
+        writes and rule is pointwise and tensors == 1,
+        rule,
     )
 
 
