@@ -35,6 +35,7 @@ def command(
     for report in comparison.reports:
         summary.show(report)
         click.echo()
+    summary.show_crossovers(comparison)
     click.echo(outputs.page)
     if any("Interrupted" in warning for r in comparison.reports for warning in r.warnings):
         ctx.exit(130)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from seqprobe.report import Report
+    from seqprobe.report import Comparison, Report
 
 GRAVEST_FIRST = ("problem", "attention")
 
@@ -26,6 +26,18 @@ def show(report: "Report") -> None:
     for finding in (*asked, *grave[:3]):
         remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
         click.echo(f"  {finding.status}: {finding.statement}{remedy}")
+
+
+def show_crossovers(comparison: "Comparison") -> None:
+    """A line for each length at which another model becomes the cheaper one."""
+    crossed = [each for each in comparison.crossovers if each.length.value is not None]
+    for each in crossed:
+        click.echo(
+            f"{each.cost}: from {each.length.value:,.0f} tokens on {each.after} is cheaper "
+            f"than {each.before}"
+        )
+    if crossed:
+        click.echo()
 
 
 def grave_enough(report: "Report", fail_on: str | None) -> bool:

@@ -165,8 +165,9 @@ class Environment:
 class Crossover:
     """The length at which another one of two models becomes the cheaper one.
 
-    `before` and `after` are the cheaper ones at the shortest and at the longest measured length;
-    empty where both cost the same.
+    `length` is the first such length. `before` and `after` are the cheaper ones at the shortest
+    measured length and just beyond this one (at the longest, if there is none); empty where both
+    cost the same.
     """
 
     cost: str

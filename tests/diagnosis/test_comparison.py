@@ -11,6 +11,7 @@ from seqprobe.contracts import Column, Series
 from seqprobe.diagnosis.comparison import crossovers
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference import layers
+from seqprobe_cli import summary
 
 
 class RowByRow(nn.Module):
@@ -100,6 +101,14 @@ def test_a_timed_crossover_has_the_interval_of_the_timings(reports):
     assert (found.before, found.after) == ("b", "a")
 
 
+def test_of_two_crossings_the_first_is_named(reports):
+    constant = timed(reports[0], lambda n: 2e-3 + 1e-6 * n * n, 0.01)
+    linear = timed(reports[1], lambda n: 1e-4 * n, 0.01)
+    found = crossovers([constant, linear])[0]
+    assert found.length.value == pytest.approx(50 - (50**2 - 2000) ** 0.5, rel=1e-4)
+    assert (found.before, found.after) == ("b", "a")
+
+
 def test_an_interval_that_leaves_the_measured_range_is_said_to(reports):
     linear = timed(reports[0], lambda n: 2.4e-4 * n, 0.2)
     square = timed(reports[1], lambda n: 1e-6 * n * n, 0.2)
@@ -115,3 +124,12 @@ def test_they_stand_in_the_json_and_are_read_again(tmp_path, reports):
     comparison = compared(layers.attention(d, 4, fused=True), lstm, length=64)
     path = comparison.save(tmp_path / "both.json")
     assert seqprobe.report.load_reports(path).crossovers == comparison.crossovers
+
+
+def test_the_terminal_names_those_that_were_found(capsys):
+    d = 16
+    lstm = SequenceModel(nn.LSTM(d, d, batch_first=True), features=d)
+    summary.show_crossovers(compared(layers.attention(d, 4, fused=True), lstm, length=64))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "FLOPs: from 32 tokens on LSTM is cheaper than Attention"
+    assert "longest chain" not in "".join(said)

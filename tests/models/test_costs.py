@@ -29,6 +29,11 @@ def test_attention_keeps_its_map_and_fused_attention_does_not(n):
     assert costs(layers.attention(D, HEADS, fused=True)).saved(inputs(n)) == 2576 * n
 
 
+def test_a_part_of_a_longer_sequence_counts_alone():
+    attention = costs(layers.attention(D, HEADS, fused=True))
+    assert attention.saved(inputs(128)[:, :32]) == 2576 * 32
+
+
 def test_a_step_of_an_lstm_cell_keeps_eight_vectors():
     loop = costs(layers.lstm_loop(D))
     assert loop.saved(inputs(65)) - loop.saved(inputs(64)) == 8 * D * 4

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes.path_length import PathLength
+from seqprobe.probes.path_length import PathLength, by_distance
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
 
@@ -171,6 +171,12 @@ def test_what_makes_paths_less_than_exact_is_said(show):
         said += measured.warnings
     assert said[0] == "index_add taken to read everything: paths may be longer than stated"
     assert said[1].startswith("the code reads single numbers (.item())")
+
+
+def test_of_several_sources_the_longest_of_the_shortest_paths_counts():
+    nowhere = np.inf
+    paths = np.array([[0, nowhere], [5, 0], [2, 9], [nowhere, nowhere]])
+    assert by_distance(paths, np.array([0, 1])).tolist() == [0, 9, 2, nowhere]
 
 
 def test_all_sources_on_request_give_the_same_as_some(show):

@@ -36,6 +36,9 @@ COSTS = (
 )
 
 
+BEYOND = 1.01
+
+
 @dataclass(frozen=True)
 class _Curve:
     """One cost of one model: its laws through the values and through what bounds them."""
@@ -98,7 +101,8 @@ def _crossover(each: Cost, first: _Curve, second: _Curve) -> Crossover:
     low = max(first.lengths[0], second.lengths[0])
     high = min(first.lengths[-1], second.lengths[-1])
     length = crossing(first.middle, second.middle, low, high)
-    start, end = (_cheaper(first, second, n) for n in (low, high))
+    beyond = high if length is None else length * BEYOND
+    start, end = (_cheaper(first, second, n) for n in (low, beyond))
     estimate = (
         _none(first, second, low, high)
         if length is None
