@@ -26,12 +26,12 @@ def panel(subjects: Sequence[Subject], check: str, column: str, name: str) -> Pa
     def paint(axes: Axes, shown: Sequence[Curve]) -> None:
         axes.set_ylabel(name)
         axes.set_xscale("log", base=2)
-        if any((curve.table[column] > 0).any() for curve in shown):
-            axes.set_yscale("log")
-            label_powers(axes)
         band(axes, shown, *bounds)
         line(axes, shown, column)
         _extrapolated(axes, shown, column)
+        if any((curve.table[column] > 0).any() for curve in shown):
+            axes.set_yscale("log")
+            label_powers(axes)
         axes.xaxis.set_major_formatter(lambda value, _: numbers.number(value))
 
     return Panel(curves, paint, height=2.9, along="length (tokens)")
