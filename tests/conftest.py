@@ -1,5 +1,6 @@
 """What all tests share: one seed, few threads, and a way to show a model to a probe."""
 
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,6 +16,7 @@ from seqprobe.sequences.streams import IidStream, NoiseStream
 Show = Callable[..., Measurement]
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
 torch.set_num_threads(1)  # small operators are faster so, most of all on a busy machine
 
 
