@@ -404,7 +404,7 @@ def test_a_time_first_module_is_traced_as_its_batch_first_twin() -> None:
 def test_the_traced_outputs_are_the_plain_ones() -> None:
     whole = model(RNN(nn.LSTM, num_layers=2))
     tokens = whole.example(1, TIME)
-    outputs, _ = trace(whole.module, tokens, whole._run)
+    outputs, _ = trace(whole.module, tokens, whole.run)
     assert (outputs - whole(tokens)).abs().max() < 1e-6
     assert 0 <= whole.trace(tokens).difference < 1e-5
 

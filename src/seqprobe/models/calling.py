@@ -14,19 +14,28 @@ from seqprobe.models.mixers import slow_attention_path
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no parameter gradients; all put back afterwards."""
-    modes = {part: part.training for part in module.modules()}
     wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    with evaluating(module):
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in wanted:
+                parameter.requires_grad_(True)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and attention by the module's own code; both put back afterwards."""
+    modes = {part: part.training for part in module.modules()}
     module.eval()
-    for parameter in wanted:
-        parameter.requires_grad_(False)
     try:
         with slow_attention_path():
             yield
     finally:
         for part, mode in modes.items():
             part.training = mode
-        for parameter in wanted:
-            parameter.requires_grad_(True)
 
 
 def call(module: nn.Module, inputs: Tensor) -> Any:

@@ -1,7 +1,7 @@
 """What it costs to run a model: bytes kept, bytes carried, seconds, and what the device can do."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Carried, Trace
-from seqprobe.models.calling import call, undisturbed
-from seqprobe.models.mixers import slow_attention_path
+from seqprobe.models.calling import call, evaluating, undisturbed
 from seqprobe.models.sequence_model import SequenceModel
 
 PRODUCT = {"cpu": 1024, "cuda": 8192}
@@ -46,7 +45,7 @@ class Costs:
         module = self.model.module
         own = {t.untyped_storage()._cdata for t in _own(module)}
         with as_in_training(module), kept_for_backward() as kept:
-            outputs = self.model._run(inputs[:1].clone())  # a view would keep all of the batch
+            outputs = self.model.run(inputs[:1].clone())  # a view would keep all of the batch
         del outputs
         return sum(storage.nbytes() for key, storage in kept.items() if key not in own)
 
@@ -55,7 +54,7 @@ class Costs:
         with as_in_training(self.model.module) if backward else self._inference():
             self._synchronize()
             started = perf_counter()
-            outputs = self.model._run(inputs[:1])
+            outputs = self.model.run(inputs[:1])
             if backward:
                 wanted = [p for p in self.model.module.parameters() if p.requires_grad]
                 torch.autograd.grad(outputs.float().sum(), wanted, allow_unused=True)
@@ -107,7 +106,7 @@ class Costs:
             state += own
         attention = [path for path, kind in parts if kind == "attention"]
         with self._inference(), _KeysAndValues() as seen:
-            self.model._run(inputs[:1])
+            self.model.run(inputs[:1])
         if attention and not seen.bytes:
             where = attention[0] or "the model's own code"
             return Carried(None, None, reason=f"{where} keeps its keys and values in its own code")
@@ -155,37 +154,16 @@ def as_in_training(module: nn.Module) -> Iterator[None]:
 
     Fused recurrences refuse a backward in evaluation mode; they train, with dropout zero.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_evaluation(module))
-        for part in module.modules():
-            if isinstance(part, nn.RNNBase):
-                stack.enter_context(_with(part, training=True, dropout=0.0))
-        stack.enter_context(slow_attention_path())
-        stack.enter_context(torch.enable_grad())
-        yield
-
-
-@contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
-@contextmanager
-def _with(part: nn.Module, **values: Any) -> Iterator[None]:
-    before = {name: getattr(part, name) for name in values}
-    for name, value in values.items():
-        setattr(part, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(part, name, value)
+    recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
+    dropouts = [part.dropout for part in recurrent]
+    with evaluating(module), torch.enable_grad():
+        for part in recurrent:
+            part.training, part.dropout = True, 0.0
+        try:
+            yield
+        finally:
+            for part, dropout in zip(recurrent, dropouts, strict=True):
+                part.dropout = dropout
 
 
 class _KeysAndValues(TorchFunctionMode):

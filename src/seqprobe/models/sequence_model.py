@@ -69,7 +69,14 @@ class SequenceModel:
     def __call__(self, inputs: Inputs) -> Outputs:
         """The plain forward, in evaluation mode, without gradients."""
         with undisturbed(self.module), torch.no_grad():
-            return self._run(inputs)
+            return self.run(inputs)
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """The forward in whatever mode the module is, with gradients if they are enabled."""
+        batch, time = inputs.shape[:2]
+        given = inputs.transpose(0, 1) if self.time_first else inputs
+        returned = call(self.module, given)
+        return per_step_outputs(returned, batch, time, self.time_first)
 
     def observe(
         self,
@@ -95,7 +102,7 @@ class SequenceModel:
             elif self.features:
                 inputs = inputs.detach() if embeddings is None else embeddings
                 leaves.append(inputs.requires_grad_(gradients or inputs.requires_grad))
-            outputs = self._run(inputs)
+            outputs = self.run(inputs)
         return Observed(
             outputs,
             self._per_step(seen.states, *outputs.shape[:2]),
@@ -191,7 +198,7 @@ class SequenceModel:
         model = self if self.device.type == "cpu" else self._on_the_cpu()
         given = inputs[:1].cpu()
         with undisturbed(model.module):
-            outputs, found = trace(model.module, given, model._run, sources)
+            outputs, found = trace(model.module, given, model.run, sources)
         plain = model(given)
         size = float(plain.abs().max().clamp(min=1e-30))
         return replace(found, difference=float((outputs - plain).abs().max()) / size)
@@ -208,7 +215,7 @@ class SequenceModel:
     def _mixers(self, time: int) -> tuple[Mixer, ...]:
         inputs = self.example(2, time)
         with undisturbed(self.module), torch.no_grad():
-            return find_mixers(self.module, lambda: self._run(inputs), time)
+            return find_mixers(self.module, lambda: self.run(inputs), time)
 
     @cached_property
     def kinds(self) -> tuple[Mixer, ...]:
@@ -291,12 +298,6 @@ class SequenceModel:
         """Blocks that hold a mixer other than a fused recurrence, and what the user asked for."""
         found = blocks(self.module, [mixer.path for mixer in self.kinds])
         return tuple(dict.fromkeys([*found, *self.asked_sites]))
-
-    def _run(self, inputs: Inputs) -> Outputs:
-        batch, time = inputs.shape[:2]
-        given = inputs.transpose(0, 1) if self.time_first else inputs
-        returned = call(self.module, given)
-        return per_step_outputs(returned, batch, time, self.time_first)
 
     def _orientation(self) -> tuple[bool, bool]:
         """Whether the module is time-first, and whether rows of a batch leak into each other."""
