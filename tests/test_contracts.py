@@ -94,3 +94,16 @@ def test_curves_are_stacked_and_single_values_repeated():
         {"distance": range(1), "site": "bb", "x": np.nan},
     ]
     assert Series.stacked("s", parts).rows == ((0, "a", 1.0), (1, "a", 2.0), (0, "bb", None))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "status"),
+    [
+        (Estimate(1.0, "bits", ceiling=3.0), "estimate"),
+        (Estimate(1.0, "bits", ceiling=3.0, lower_bound=True), "bound"),
+        (Estimate(2.95, "bits", ceiling=3.0, lower_bound=True), "saturated"),
+        (Estimate.missing("bits", "the state never changes"), "not estimable"),
+    ],
+)
+def test_an_estimate_says_what_kind_of_number_it_is(estimate, status):
+    assert estimate.status == status

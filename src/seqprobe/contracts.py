@@ -23,6 +23,7 @@ Stream = Literal["data", "iid"]
 Baseline = Literal["untrained", "iid"]
 MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
 Cell = float | int | str | bool | None
+SATURATED = 0.98
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Estimate:
 
     `low` and `high` bound it at `level`; one of them alone means unbounded on the other side.
     `n` counts independent sequences. `exact` values (counts, closed forms) need no interval.
-    `value` is None when it cannot be estimated, and `reason` says why.
+    A `lower_bound` lies below the truth, however many sequences there are. `value` is None when it
+    cannot be estimated, and `reason` says why.
     """
 
     value: float | None
@@ -53,6 +55,7 @@ class Estimate:
     null: Null | None = None
     ceiling: float | None = None
     exact: bool = False
+    lower_bound: bool = False
     reason: str = ""
 
     def __post_init__(self) -> None:
@@ -94,6 +97,15 @@ class Estimate:
             return cls.missing(unit, beyond or "the value is not finite", **known)
         no_interval = f"{n} sequences are too few for an interval" if interval is None else ""
         return cls(float(value), unit, reason=no_interval, **known)
+
+    @property
+    def status(self) -> Literal["not estimable", "saturated", "bound", "estimate"]:
+        """What kind of number it is; a saturated one is as large as it can be shown to be."""
+        if self.value is None:
+            return "not estimable"
+        if self.ceiling is not None and self.value >= SATURATED * self.ceiling:
+            return "saturated"
+        return "bound" if self.lower_bound else "estimate"
 
     @property
     def supports_findings(self) -> bool:
