@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from seqprobe.estimators.bootstrap import number_interval
 from seqprobe.estimators.growth import (
     cost,
     crossing,
     exponent,
-    interval,
+    extrapolated,
     law,
     lengths_up_to,
     resampled_medians,
@@ -39,6 +40,13 @@ def test_a_law_is_recovered_and_extrapolates(truth):
     found = law(LENGTHS, cost(np.array(truth, dtype=float), LENGTHS))
     far = np.array([65536.0])
     assert cost(found, far) == pytest.approx(cost(np.array(truth, dtype=float), far), rel=1e-6)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [1.0, 0.0, 2.0], [1.0, np.nan, 2.0]])
+def test_too_few_costs_or_none_follow_no_law(values):
+    lengths = LENGTHS[: len(values)]
+    assert law(lengths, np.array(values)) is None
+    assert extrapolated(lengths, np.array(values), LENGTHS) is None
 
 
 def test_noise_does_not_make_a_cost_negative():
@@ -78,6 +86,6 @@ def test_the_interval_of_a_median_holds_it_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     held = 0
     for seed in range(300):
-        low, high = interval(resampled_medians(rng.exponential(size=(9, 1)), seed)[:, 0])
+        low, high = number_interval(resampled_medians(rng.exponential(size=(9, 1)), seed)[:, 0], 9)
         held += low <= np.log(2) <= high
     assert 0.9 <= held / 300 <= 0.99

@@ -93,3 +93,15 @@ def test_a_real_model_is_timed_on_this_device(show):
     assert metrics["tokens_per_second"].value > metrics["training_tokens_per_second"].value > 0
     assert 0 < metrics["flops_utilisation"].value < 1
     assert torch.is_grad_enabled()
+
+
+def test_work_that_follows_no_law_is_not_estimated(timed, monkeypatch):
+    def none_where_short(_self, inputs, _sources=()):
+        n = inputs.shape[1]
+        return Trace(np.zeros((n, 0)), np.zeros((n, 0)), n, 100 * n * (n > 16), 0, ())
+
+    monkeypatch.setattr(Clock, "trace", none_where_short)
+    metrics = timed(1.0).metrics
+    assert metrics["flops_utilisation"].value is None
+    assert metrics["flops_utilisation"].reason == "what is done over length follows no law"
+    assert metrics["bytes_utilisation"].value == 0

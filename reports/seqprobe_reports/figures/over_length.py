@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from seqprobe.estimators.growth import cost, law
+from seqprobe.estimators.growth import extrapolated
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.axes import Panel, band, label_powers, line
 from seqprobe_reports.figures.curves import Curve, by_model
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
 
-FURTHER, FEWEST = 16, 3
+FURTHER = 16
 DASHED = (0, (2, 2))
 
 
@@ -63,6 +63,5 @@ def _law(curve: Curve, column: str, lengths: np.ndarray) -> np.ndarray | None:
     if not curve.has(column):
         return None
     known = curve.table[curve.table[column] > 0]
-    if len(known) < FEWEST:
-        return None
-    return cost(law(known["distance"].to_numpy(float), known[column].to_numpy(float)), lengths)
+    measured_at, costs = (known[name].to_numpy(float) for name in ("distance", column))
+    return extrapolated(measured_at, costs, lengths)

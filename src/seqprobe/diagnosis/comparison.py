@@ -86,11 +86,12 @@ def _curve(report: Report, each: Cost) -> _Curve | None:
     table = next((table for table in report.tables if table.id == each.table), None)
     if table is None or each.column not in [column.name for column in table.columns]:
         return None
-    lengths, middle = _numbers(table, "length"), _numbers(table, each.column)
-    if len(lengths) < 3 or not np.isfinite(middle).all() or not (middle > 0).all():
+    lengths = _numbers(table, "length")
+    columns = (each.column, *(each.bounds or (each.column, each.column)))
+    middle, low, high = (law(lengths, _numbers(table, name)) for name in columns)
+    if middle is None or low is None or high is None:
         return None
-    low, high = (_numbers(table, name) for name in each.bounds or (each.column, each.column))
-    return _Curve(report.model.name, lengths, *(law(lengths, v) for v in (middle, low, high)))
+    return _Curve(report.model.name, lengths, middle, low, high)
 
 
 def _numbers(table: Series, column: str) -> np.ndarray:

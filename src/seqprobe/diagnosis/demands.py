@@ -8,7 +8,7 @@ from seqprobe.contracts import Estimate, Finding, Status
 from seqprobe.diagnosis.case import Case, Demands
 from seqprobe.errors import UsageError
 from seqprobe.estimators import byte_counts
-from seqprobe.estimators.growth import cost, law
+from seqprobe.estimators.growth import extrapolated
 
 
 def demands(needs: Iterable[str]) -> Demands:
@@ -119,13 +119,14 @@ def _metric(case: Case, name: str) -> Estimate:
 
 
 def _extrapolated(case: Case, check: str, column: str, length: int) -> float | None:
-    """What the law of a measured cost says at a length; None if it was not measured."""
+    """What the law of a measured cost says at a length; None if there is none."""
     measurement = case.measurements.get(check)
     if measurement is None:
         return None
     table = measurement.series[0]
     lengths, values = (np.array(table.column(c), dtype=float) for c in ("length", column))
-    return float(cost(law(lengths, values), np.array([float(length)]))[0])
+    found = extrapolated(lengths, values, np.array([float(length)]))
+    return None if found is None else float(found[0])
 
 
 def _unknown(need: str, estimate: Estimate) -> Finding:

@@ -41,11 +41,14 @@ def exact_exponent(lengths: Points, values: Points, nothing: str) -> Estimate:
     return Estimate(slope, "", low, high, n=len(lengths), exact=True)
 
 
-def law(lengths: Points, values: Points) -> Law:
+def law(lengths: Points, values: Points) -> Law | None:
     """Costs as a + b n + c n^2, none of them negative; relative errors count.
 
-    What a sequence model does is done once, for each token, or for each pair of tokens.
+    What a sequence model does is done once, for each token, or for each pair of tokens. None for
+    fewer than three costs, or if one of them is not positive.
     """
+    if len(lengths) < FEWEST or not ((values > 0) & np.isfinite(values)).all():
+        return None
     scale = float(lengths.max()) ** POWERS
     powers = lengths[:, None] ** POWERS / scale / values[:, None]
     coefficients, _ = optimize.nnls(powers, np.ones(len(values)))
@@ -57,6 +60,14 @@ def cost(law: Law, lengths: Points) -> Points:
     """What a law says at some lengths."""
     values: np.ndarray = polynomial.polyval(lengths, law)
     return values
+
+
+def extrapolated(
+    lengths: Points, values: Points, further: Float64[np.ndarray, " further"]
+) -> Float64[np.ndarray, " further"] | None:
+    """What the law of some costs says at other lengths."""
+    found = law(lengths, values)
+    return None if found is None else cost(found, further)
 
 
 def crossing(first: Law, second: Law, low: float, high: float) -> float | None:
@@ -77,11 +88,3 @@ def resampled_medians(
     drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     medians: np.ndarray = np.median(rounds[drawn], axis=1)
     return medians
-
-
-def interval(
-    replicates: Float64[np.ndarray, " resamples"], level: float = 0.95
-) -> tuple[float, float]:
-    """Percentiles of what resampled rounds give."""
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

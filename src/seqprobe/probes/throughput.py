@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from seqprobe.contracts import (
     Costs,
@@ -16,12 +17,11 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
+from seqprobe.estimators.bootstrap import curve_interval, number_interval
 from seqprobe.estimators.growth import (
     FEWEST,
-    cost,
     exponent,
-    interval,
-    law,
+    extrapolated,
     lengths_up_to,
     resampled_medians,
 )
@@ -68,16 +68,16 @@ class Throughput(Probe):
         inputs = observation.inputs[:1]
         lengths = lengths_up_to(inputs.shape[1])
         seconds = self._rounds(costs, [inputs[:, :length] for length in lengths])
-        work, touched = _work(costs, observation, lengths)
+        work, touched = _work(costs, inputs)
         return {
             "length": np.array([lengths], dtype=np.float64),
             **{way: seconds[way][None] for way in WAYS},
-            "work": work[None],
-            "touched": touched[None],
+            "work": np.array([work]),
+            "touched": np.array([touched]),
             "ceilings": np.array([costs.ceilings()]),
         }
 
-    def _rounds(self, costs: Costs, inputs: list) -> dict[str, np.ndarray]:
+    def _rounds(self, costs: Costs, inputs: list[Tensor]) -> dict[str, np.ndarray]:
         """Seconds of every round at every length, (rounds, lengths), by way."""
         carried = costs.carried(inputs[-1])
         stepwise = carried.per_token == 0
@@ -105,13 +105,12 @@ class Throughput(Probe):
                 length[-1], rounds["training"][:, -1], "tokens per second"
             ),
             "decoded_tokens_per_second": _rate(1.0, rounds["decoding"][:, -1], "tokens per second"),
-            "flops_utilisation": _rate(evidence["work"][0, -1] / floating, forward, ""),
-            "bytes_utilisation": _rate(evidence["touched"][0, -1] / moving, forward, ""),
+            "flops_utilisation": _rate(evidence["work"][0] / floating, forward, ""),
+            "bytes_utilisation": _rate(evidence["touched"][0] / moving, forward, ""),
         }
         columns = {"length": length.astype(int)}
         for way in WAYS:
-            medians = resampled_medians(rounds[way])
-            low, high = np.quantile(medians, [0.025, 0.975], axis=0)
+            low, high = curve_interval(resampled_medians(rounds[way]), ROUNDS)
             columns |= {
                 f"{way}_seconds": np.median(rounds[way], axis=0),
                 f"{way}_low": low,
@@ -126,19 +125,21 @@ class Throughput(Probe):
         )
 
 
-def _work(
-    costs: Costs, observation: Observation, lengths: list[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """FLOPs, and bytes touched, at these lengths, from shorter traced ones."""
-    traced = lengths_up_to(min(TRACED, observation.inputs.shape[1]))
-    traces = [costs.trace(observation.inputs[:1, :length]) for length in traced]
-    at = np.array(traced, dtype=np.float64)
-    asked = np.array(lengths, dtype=np.float64)
-    found = [np.array([float(getattr(t, what)) for t in traces]) for what in ("flops", "touched")]
-    flops, touched = (
-        cost(law(at, values), asked) if values.all() else np.zeros(len(asked)) for values in found
-    )
-    return flops, touched
+def _work(costs: Costs, inputs: Tensor) -> tuple[float, float]:
+    """FLOPs, and bytes touched, of one forward, from traces of shorter sequences."""
+    lengths = lengths_up_to(min(TRACED, inputs.shape[1]))
+    traces = [costs.trace(inputs[:, :length]) for length in lengths]
+    flops, touched = ([float(getattr(t, what)) for t in traces] for what in ("flops", "touched"))
+    at, longest = np.array(lengths, dtype=np.float64), float(inputs.shape[1])
+    return _at(longest, at, np.array(flops)), _at(longest, at, np.array(touched))
+
+
+def _at(longest: float, lengths: np.ndarray, values: np.ndarray) -> float:
+    """None of it where there was none; NaN where no law can be told."""
+    found = extrapolated(lengths, values, np.array([longest]))
+    if found is None:
+        return np.nan if values.any() else 0.0
+    return float(found[0])
 
 
 def _exponent(length: np.ndarray, rounds: np.ndarray) -> Estimate:
@@ -147,16 +148,18 @@ def _exponent(length: np.ndarray, rounds: np.ndarray) -> Estimate:
         return Estimate.missing("", f"{len(length)} lengths are too few")
     slope = exponent(length, np.median(rounds, axis=0) / length)[0]
     again = [exponent(length, medians / length)[0] for medians in resampled_medians(rounds)]
-    low, high = interval(np.array(again))
+    interval = number_interval(np.array(again), len(rounds))
     null = Null("each token costs the same", 0.0)
-    return Estimate(slope, "", low, high, n=len(rounds), null=null)
+    return Estimate.sampled(slope, "", interval, n=len(rounds), null=null)
 
 
 def _rate(amount: float, seconds: np.ndarray, unit: str) -> Estimate:
     """An amount per second, by the median over rounds."""
-    low, high = interval(amount / resampled_medians(seconds[:, None])[:, 0])
-    value = float(amount / np.median(seconds))
-    return Estimate(value, unit, low, high, n=len(seconds), null=Null("nothing done", 0.0))
+    again = amount / resampled_medians(seconds[:, None])[:, 0]
+    interval = number_interval(again, len(seconds))
+    value, null = float(amount / np.median(seconds)), Null("nothing done", 0.0)
+    beyond = "what is done over length follows no law"
+    return Estimate.sampled(value, unit, interval, n=len(seconds), null=null, beyond=beyond)
 
 
 def _headline(metrics: dict[str, Estimate], length: int) -> str:
