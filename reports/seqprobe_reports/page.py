@@ -28,42 +28,39 @@ def render(reports: Sequence[Report]) -> str:
     """The page as one HTML text that needs nothing else, not even a network."""
     if not reports:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
-    shown = subjects(reports)
-    figures = {part.id: Markup(draw(part.id, shown)) for part in sections(shown)}
-    json = embedded(reports)
+    content = _content(subjects(reports)) | {"json": embedded(reports)}
     for rows in (200, 50):
-        page = _fill(shown, figures, json, rows)
+        page = _fill(content, rows)
         if len(page.encode()) <= BUDGET:
             return page
-    return _fill(shown, figures, json, rows=10)
+    return _fill(content, rows=10)
 
 
-def _fill(shown: tuple[Subject, ...], figures: dict[str, Markup], json: Markup, rows: int) -> str:
+def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
+    """Everything on the page apart from how long its tables are."""
     parts = sections(shown)
-    page = (
-        _template_environment()
-        .get_template("page.html")
-        .render(
-            subjects=shown,
-            cautions=cautions(shown),
-            profile=Markup(reach_profile.draw(shown)),
-            quantities=QUANTITIES,
-            paradigm=ROWS,
-            crossovers=crossovers([subject.named for subject in shown]),
-            sections=[part for part in parts if part.has_result],
-            without_result=[part for part in parts if not part.has_result],
-            figures=figures,
-            rows=rows,
-            facts={
-                "model": facts.model(shown),
-                "plan": facts.plan(shown),
-                "data": facts.data(shown),
-                "provenance": facts.provenance(shown),
-            },
-            json=json,
-            css=Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
-        )
-    )
+    return {
+        "subjects": shown,
+        "cautions": cautions(shown),
+        "profile": Markup(reach_profile.draw(shown)),
+        "quantities": QUANTITIES,
+        "paradigm": ROWS,
+        "crossovers": crossovers([subject.named for subject in shown]),
+        "sections": [part for part in parts if part.has_result],
+        "without_result": [part for part in parts if not part.has_result],
+        "figures": {part.id: Markup(draw(part.id, shown)) for part in parts},
+        "facts": {
+            "model": facts.model(shown),
+            "plan": facts.plan(shown),
+            "data": facts.data(shown),
+            "provenance": facts.provenance(shown),
+        },
+        "css": Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
+    }
+
+
+def _fill(content: dict[str, object], rows: int) -> str:
+    page = _template_environment().get_template("page.html").render(content, rows=rows)
     return page.encode("utf-8", "replace").decode()  # file names may hold what UTF-8 cannot
 
 
