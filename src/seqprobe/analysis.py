@@ -126,7 +126,7 @@ class _Analysis:
 
     def __init__(self, loaded: Loaded, asked: Request) -> None:
         self.model, self.record, self.asked = loaded.model, loaded.record, asked
-        demands(asked.need)  # a wrong one is refused at once
+        self.needed = demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
         probes = [self._built(probe) for probe in chosen(asked.probes)]
@@ -191,18 +191,18 @@ class _Analysis:
 
     def _demands(self) -> Demands:
         """What the user needs, and whether the model takes the length."""
-        asked = demands(self.asked.need)
-        if asked.length is None or asked.length <= self.length:
-            return asked
+        needed = self.needed
+        if needed.length is None or needed.length <= self.length:
+            return needed
         try:
-            self.model(self.model.example(1, asked.length))
+            self.model(self.model.example(1, needed.length))
         except ModelError as error:
-            return replace(asked, refused=str(error).removesuffix(f" {error.do}").rstrip("."))
+            return replace(needed, refused=str(error).removesuffix(f" {error.do}").rstrip("."))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return replace(asked, refused="it runs out of memory on this device")
-        return asked
+            return replace(needed, refused="it runs out of memory on this device")
+        return needed
 
     def report(self, progress: Progress) -> Report:
         started = time.monotonic()
