@@ -17,6 +17,7 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators import byte_counts
 from seqprobe.estimators.growth import exact_exponent, lengths_up_to
+from seqprobe.probes.once import costs_of_first
 
 LONGEST = 4096
 
@@ -52,8 +53,8 @@ class Memory(Probe):
         return Needs(stream="iid", costs=True, sequences=1, length=LONGEST)
 
     def observe(self, observation: Observation) -> Evidence:
-        costs = observation.costs
-        if observation.sequences[0] != 0 or costs is None:
+        costs = costs_of_first(observation)
+        if costs is None:
             return {}
         inputs = observation.inputs[:1]
         lengths = lengths_up_to(inputs.shape[1])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqprobe.contracts import (
+    Costs,
     Estimate,
     Evidence,
     Measurement,
@@ -20,6 +21,7 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators.growth import exponent
 from seqprobe.estimators.paths import hop_costs, hops_by_distance, shortest_paths
+from seqprobe.probes.once import costs_of_first
 
 LENGTH, CHANGED, SOURCES = 128, 4, 16
 NEAREST, SAME = 4, 1e-3
@@ -66,17 +68,17 @@ class PathLength(Probe):
     def observe(self, observation: Observation) -> Evidence:
         generators = [self.random(number) for number in observation.sequences]
         reached = _reached(observation, generators)
-        if observation.sequences[0] != 0:
+        costs = costs_of_first(observation)
+        if costs is None:
             return {"reached": reached}
-        return {"reached": reached, **self._traced(observation)}
+        return {"reached": reached, **self._traced(costs, observation)}
 
-    def _traced(self, observation: Observation) -> Evidence:
+    def _traced(self, costs: Costs, observation: Observation) -> Evidence:
         """Of the first sequence: paths do not depend on what is read, apart from exact zeros."""
-        assert observation.costs is not None
         time = observation.inputs.shape[1]
         count = time if self.exact else min(SOURCES, time)
         sources = np.linspace(0, time - 1, count).round().astype(int)
-        trace = observation.costs.trace(observation.inputs[:1], sources.tolist())
+        trace = costs.trace(observation.inputs[:1], sources.tolist())
         hops, unknown = by_distance(trace.crossings, sources), ""
         if not observation.causal:
             hops, unknown = _composed(observation.mixers, time)

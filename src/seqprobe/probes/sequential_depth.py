@@ -7,6 +7,7 @@ import numpy as np
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
 from seqprobe.estimators.growth import exact_exponent, lengths_up_to
+from seqprobe.probes.once import costs_of_first
 
 LONGEST = 512
 
@@ -44,11 +45,11 @@ class SequentialDepth(Probe):
         return Needs(stream="iid", costs=True, sequences=1, length=LONGEST)
 
     def observe(self, observation: Observation) -> Evidence:
-        if observation.sequences[0] != 0:
+        costs = costs_of_first(observation)
+        if costs is None:
             return {}
-        assert observation.costs is not None
         lengths = lengths_up_to(observation.inputs.shape[1])
-        traces = [observation.costs.trace(observation.inputs[:1, :length]) for length in lengths]
+        traces = [costs.trace(observation.inputs[:1, :length]) for length in lengths]
         return {
             "length": np.array([lengths], dtype=np.float64),
             "depth": np.array([[trace.depth for trace in traces]], dtype=np.float64),

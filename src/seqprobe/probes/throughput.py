@@ -25,6 +25,7 @@ from seqprobe.estimators.growth import (
     lengths_up_to,
     resampled_medians,
 )
+from seqprobe.probes.once import costs_of_first
 
 LONGEST, TRACED, ROUNDS = 4096, 256, 9
 WAYS = ("forward", "training", "decoding")
@@ -62,8 +63,8 @@ class Throughput(Probe):
         return Needs(stream="iid", costs=True, sequences=1, length=LONGEST)
 
     def observe(self, observation: Observation) -> Evidence:
-        costs = observation.costs
-        if observation.sequences[0] != 0 or costs is None:
+        costs = costs_of_first(observation)
+        if costs is None:
             return {}
         inputs = observation.inputs[:1]
         lengths = lengths_up_to(inputs.shape[1])
