@@ -8,14 +8,14 @@ round in changing order; the table has medians, and the spread of the rounds.
 
 import random
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import product
-from time import perf_counter
 
 import torch
 from torch import nn
 
+from race import race
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 
@@ -32,18 +32,6 @@ def plain(model: SequenceModel, tokens: torch.Tensor) -> None:
     """One forward and backward."""
     model.module.zero_grad()
     model.module(tokens).logsumexp(-1).sum().backward()
-
-
-def race(candidates: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round, after one to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(ROUNDS + 1):
-        for name in random.sample(list(candidates), len(candidates)):
-            started = perf_counter()
-            candidates[name]()
-            if turn:
-                seconds[name].append(perf_counter() - started)
-    return seconds
 
 
 def cells(seconds: Mapping[str, list[float]]) -> dict[str, str]:
@@ -93,7 +81,8 @@ def timed(model: SequenceModel) -> dict[str, list[float]]:
             "0": partial(model.trace, tokens),
             "some": partial(model.trace, tokens, spread(SOURCES)),
             "all": partial(model.trace, tokens, range(TIME)),
-        }
+        },
+        ROUNDS,
     )
 
 

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
-from time import perf_counter
 
 import torch
 from captum.attr import Saliency
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from race import race
 from seqprobe.estimators.lyapunov import lyapunov_exponents, orthonormal
 from seqprobe.models.autograd import Autograd, denormals_flushed
 from seqprobe.models.recurrence import unrolled
@@ -69,19 +69,6 @@ def plain(model: SequenceModel, tokens: Tensor) -> Work:
         cross_entropy(outputs.flatten(0, 1), tokens[:, 1:].flatten()).backward()
 
     return work
-
-
-def race(candidates: Mapping[str, Work]) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for name in candidates:
-        candidates[name]()
-    for _ in range(ROUNDS):
-        for name in random.sample(list(candidates), len(candidates)):
-            started = perf_counter()
-            candidates[name]()
-            seconds[name].append(perf_counter() - started)
-    return seconds
 
 
 def ratios(
@@ -179,7 +166,8 @@ def exact(models: Mapping[str, SequenceModel]) -> Iterator[str]:
                     "ours": all_pairs(model, tokens),
                     "loop": naive_pairs(model, tokens, few),
                     "captum": saliency(model, tokens, few),
-                }
+                },
+                ROUNDS,
             )
         per_target = {"ours": 1 / time, "loop": 1 / len(few), "captum": 1 / len(few)}
         cells = ratios(seconds, "FB", per_target)
@@ -222,7 +210,7 @@ def curve(models: Mapping[str, SequenceModel]) -> Iterator[str]:
                 "128": draws(model, tokens, 8, 2, 128),
             }
             with denormals_flushed():
-                cells = ratios(race(candidates), "FB", {})
+                cells = ratios(race(candidates, ROUNDS), "FB", {})
             yield f"| {kind} | {time} | {cells['8']} | {cells['128']} |"
 
 
@@ -235,7 +223,7 @@ def growth(models: Mapping[str, SequenceModel]) -> Iterator[str]:
             continue
         for time in (256, 512, 1024):
             work = draws(model, inputs(time), 8, 2, 128)
-            (seconds,) = race({"ours": work}).values()
+            (seconds,) = race({"ours": work}, ROUNDS).values()
             with _Largest() as largest:
                 work()
             yield (
@@ -304,9 +292,8 @@ def denormal(models: Mapping[str, SequenceModel]) -> Iterator[str]:
             with denormals_flushed():
                 return work()
 
-        cells = ratios(
-            race({"FB": plain(model, tokens), "as it is": one, "flushed": flushed}), "FB", {}
-        )
+        candidates = {"FB": plain(model, tokens), "as it is": one, "flushed": flushed}
+        cells = ratios(race(candidates, ROUNDS), "FB", {})
         yield f"| {kind} | {cells['as it is']} | {cells['flushed']} |"
 
 
@@ -337,7 +324,8 @@ def spectrum(models: Mapping[str, SequenceModel]) -> Iterator[str]:
     assert stack is not None
     closed = partial(stack.jacobians, slice(100, 116), 0)
     seconds = race(
-        {"FB": plain(model, tokens), "16": sixteen, "naive": naive, "jacrev": reverse, "J": closed}
+        {"FB": plain(model, tokens), "16": sixteen, "naive": naive, "jacrev": reverse, "J": closed},
+        ROUNDS,
     )
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     per_sample = middle["16"] / BATCH

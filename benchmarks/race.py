@@ -1,0 +1,17 @@
+"""Several things timed beside each other, so that a busy moment hits all of them."""
+
+import random
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+
+def race(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every candidate in every round, in changing order, after one to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(rounds + 1):
+        for name in random.sample(list(candidates), len(candidates)):
+            started = perf_counter()
+            candidates[name]()
+            if turn:
+                seconds[name].append(perf_counter() - started)
+    return seconds
