@@ -297,17 +297,15 @@ def convolution(call: Call, rows: Rows) -> Rows | None:
     if given["transposed"]:
         return None
     weight, out = given["weight"], call.out
-    nonzero = weight != 0
     terms = []
     for tap in product(*[range(size) for size in weight.shape[2:]]):
-        passes = nonzero[(..., *tap)]
+        passes = weight[(..., *tap)] != 0
         if passes.any():
             seen = _under(tap, rows, given, out.shape[2:])
             terms.append(_channels(seen, passes, given["groups"]))
     if not terms:
         return call.nowhere()
-    joined = call.join(*terms)
-    joined = joined.squeeze(4)
+    joined = call.join(*terms).squeeze(4)
     if joined.shape[2] > 1:
         joined = joined.expand(-1, -1, -1, out.shape[1] // given["groups"], *[-1] * (rows.ndim - 3))
     return joined.flatten(2, 3)

@@ -39,7 +39,6 @@ class Join:
     """How operands make up an output: which path is the shortest, which chain the longest."""
 
     def __init__(self, sources: int) -> None:
-        self.sources = sources
         self.crossings = FIRST + sources
         self.price = torch.zeros(FIRST + 2 * sources)
         self.price[CHAIN] = -1
@@ -148,17 +147,10 @@ class Ledger:
         target.copy_(rows.expand_as(target))
 
     def charge(self, tensor: Tensor, price: Float[Tensor, " rows"]) -> None:
-        """Add to the rows of a tensor, in place."""
-        entry = self._entry(tensor) if tensor.numel() else None
-        if entry is None:
-            return
-        price = price.view(-1, *[1] * tensor.ndim)
-        if entry.itemsize == tensor.element_size():
-            entry.view(tensor, None).add_(price)
-        else:  # what is read is a copy
-            self.write(
-                tensor, entry.as_elements_of(tensor.element_size()).view(tensor, None) + price
-            )
+        """Add to the rows of a tensor."""
+        rows = self.read(tensor)
+        if rows is not None:
+            self.write(tensor, rows + price.view(-1, *[1] * tensor.ndim))
 
     def _entry(self, tensor: Tensor) -> "_Entry | None":
         return self._entries.get(tensor.untyped_storage()._cdata)
