@@ -120,6 +120,7 @@ BREAKS = (
     _model("costs", "(inputs[:1].clone())", "(inputs[:1])"),
     _model("costs", "if key not in own", "if True"),
     _model("costs", 'given["key"].nbytes + given["value"].nbytes', 'given["key"].nbytes'),
+    _model("costs", "if not seen.inside[path]", "if not seen.bytes"),
     _model("costs", "part.num_layers * (hidden + cell)", "hidden + cell"),
     _estimator("growth", "/ scale / values[:, None]", "/ scale"),
     _estimator("growth", "low <= root.real <= high", "True"),

@@ -103,6 +103,46 @@ def test_the_models_own_cache_says_what_it_keeps():
     assert carried.told_by == "the model's own cache"
 
 
+def test_a_time_first_model_is_asked_for_its_cache_as_it_reads():
+    """Two numbers for each token."""
+
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(D, 5)
+
+        def forward(self, x):
+            cache = [torch.zeros(len(x), 2)]
+            return type("Output", (), {"logits": self.rnn(x)[0], "past_key_values": cache})()
+
+    measured = costs(Cached())
+    assert measured.model.time_first
+    assert (measured.carried(inputs(32)).state, measured.carried(inputs(32)).per_token) == (0, 8)
+
+
+@pytest.mark.parametrize("known_calls", [1, 2])
+def test_attention_in_own_code_beside_a_known_one_is_not_left_out(known_calls):
+    class Causal(nn.Module):
+        def __init__(self, known):
+            super().__init__()
+            self.known, self.mix = known, nn.Linear(D, D)
+
+        def forward(self, x):
+            for _ in range(self.known):
+                x = F.scaled_dot_product_attention(x, x, x, is_causal=True)
+            if not self.known:
+                ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+                x = (x @ x.mT / D).masked_fill(ahead, -torch.inf).softmax(-1) @ x
+            return self.mix(x)
+
+    both = nn.Sequential(Causal(known_calls), Causal(0))
+    carried = costs(both).carried(inputs(16))
+    assert carried.per_token is None
+    assert carried.reason == "1 keeps its keys and values in its own code"
+    known = costs(nn.Sequential(Causal(known_calls), Causal(1))).carried(inputs(16))
+    assert known.per_token == (known_calls + 1) * 2 * D * 4
+
+
 def test_what_cannot_be_known_is_said():
     assert (
         "depend on later inputs"

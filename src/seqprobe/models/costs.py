@@ -1,7 +1,9 @@
 """What it costs to run a model: bytes kept, bytes carried, seconds, and what the device can do."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Carried, Trace
-from seqprobe.models.calling import call, evaluating, undisturbed
+from seqprobe.models.calling import evaluating, undisturbed
 from seqprobe.models.sequence_model import SequenceModel
 
 PRODUCT = {"cpu": 1024, "cuda": 8192}
@@ -88,7 +90,7 @@ class Costs:
             return Carried(None, None, reason="outputs depend on later inputs: all is read again")
         with self._inference():
             lengths = (inputs.shape[1] // 2, inputs.shape[1])
-            caches = [_cache_bytes(call(self.model.module, inputs[:1, :n])) for n in lengths]
+            caches = [_cache_bytes(self.model.returned(inputs[:1, :n])) for n in lengths]
         if caches[0] and caches[1]:
             per_token = round((caches[1] - caches[0]) / (lengths[1] - lengths[0]))
             return Carried(caches[1] - per_token * lengths[1], per_token, "the model's own cache")
@@ -105,10 +107,10 @@ class Costs:
                 return Carried(None, None, reason=f"what {where} has to keep is unknown")
             state += own
         attention = [path for path, kind in parts if kind == "attention"]
-        with self._inference(), _KeysAndValues() as seen:
+        with self._inference(), _KeysAndValues() as seen, seen.within(self.model.module, attention):
             self.model.run(inputs[:1])
-        if attention and not seen.bytes:
-            where = attention[0] or "the model's own code"
+        if own_code := [path for path in attention if not seen.inside[path]]:
+            where = own_code[0] or "the model's own code"
             return Carried(None, None, reason=f"{where} keeps its keys and values in its own code")
         return Carried(state, seen.bytes // inputs.shape[1], "sizes of states, keys and values")
 
@@ -172,6 +174,21 @@ class _KeysAndValues(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
+        self.inside: Counter[str] = Counter()
+
+    @contextmanager
+    def within(self, module: nn.Module, paths: Sequence[str]) -> Iterator[None]:
+        """Within this context they are also counted for each of some submodules."""
+        with ExitStack() as stack:
+            for path in paths:
+                part = module.get_submodule(path)
+                enter, leave = (partial(self._pass, path, sign) for sign in (-1, 1))
+                stack.enter_context(part.register_forward_pre_hook(enter))
+                stack.enter_context(part.register_forward_hook(leave))
+            yield
+
+    def _pass(self, path: str, sign: int, *_: Any) -> None:
+        self.inside[path] += sign * self.bytes
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -74,9 +75,11 @@ class SequenceModel:
     def run(self, inputs: Inputs) -> Outputs:
         """The forward in whatever mode the module is, with gradients if they are enabled."""
         batch, time = inputs.shape[:2]
-        given = inputs.transpose(0, 1) if self.time_first else inputs
-        returned = call(self.module, given)
-        return per_step_outputs(returned, batch, time, self.time_first)
+        return per_step_outputs(self.returned(inputs), batch, time, self.time_first)
+
+    def returned(self, inputs: Inputs) -> Any:
+        """Whatever the module itself returns, which may be more than its outputs."""
+        return call(self.module, inputs.transpose(0, 1) if self.time_first else inputs)
 
     def observe(
         self,
