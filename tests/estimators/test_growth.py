@@ -8,6 +8,7 @@ from seqprobe.estimators.growth import (
     cost,
     crossing,
     exponent,
+    exponents,
     extrapolated,
     law,
     lengths_up_to,
@@ -27,6 +28,12 @@ def test_a_power_law_has_its_exponent_and_no_interval(power):
     slope, low, high = exponent(LENGTHS, 7 * LENGTHS**power)
     assert slope == pytest.approx(power, abs=1e-12)
     assert high - low < 1e-6
+
+
+def test_the_exponents_of_many_curves_are_those_of_each():
+    curves = np.random.default_rng(0).lognormal(size=(20, 5)) * LENGTHS
+    each = [exponent(LENGTHS, curve)[0] for curve in curves]
+    assert exponents(LENGTHS, curves) == pytest.approx(each)
 
 
 def test_a_mixture_has_a_wide_interval():

@@ -31,6 +31,14 @@ def exponent(lengths: Points, values: Points) -> tuple[float, float, float]:
     return float(fit.slope), float(fit.slope - spread), float(fit.slope + spread)
 
 
+def exponents(
+    lengths: Points, curves: Float64[np.ndarray, "curves lengths"]
+) -> Float64[np.ndarray, " curves"]:
+    """The slopes of many curves."""
+    slopes: np.ndarray = np.polyfit(np.log(lengths), np.log(curves).T, 1)[0]
+    return slopes
+
+
 def exact_exponent(lengths: Points, values: Points, nothing: str) -> Estimate:
     """The same for counted costs; `nothing` says what it means if there are none."""
     if not values.all():

@@ -21,6 +21,7 @@ from seqprobe.estimators.bootstrap import curve_interval, number_interval
 from seqprobe.estimators.growth import (
     FEWEST,
     exponent,
+    exponents,
     extrapolated,
     lengths_up_to,
     resampled_medians,
@@ -148,8 +149,8 @@ def _exponent(length: np.ndarray, rounds: np.ndarray) -> Estimate:
     if len(length) < FEWEST:
         return Estimate.missing("", f"{len(length)} lengths are too few")
     slope = exponent(length, np.median(rounds, axis=0) / length)[0]
-    again = [exponent(length, medians / length)[0] for medians in resampled_medians(rounds)]
-    interval = number_interval(np.array(again), len(rounds))
+    medians = resampled_medians(rounds)
+    interval = number_interval(exponents(length, medians / length), len(rounds))
     null = Null("each token costs the same", 0.0)
     return Estimate.sampled(slope, "", interval, n=len(rounds), null=null)
 
