@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -14,6 +15,7 @@ from seqprobe_reports.figures import FIGURES, draw, reach_profile
 from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, PALETTE
 from seqprobe_reports.subjects import subjects
 
+Drawn = Callable[[str, int], str]
 PAPERS = ("#ffffff", "#121416")
 
 
@@ -26,6 +28,13 @@ def luminance(color: str) -> float:
 def contrast(one: str, other: str) -> float:
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.fixture(scope="module")
+def drawn(report: Report, three: list[Report]) -> Drawn:
+    """The figure of a check for one model or for three; drawing takes long."""
+    shown = {1: subjects([report]), 3: subjects(three)}
+    return cache(lambda check, models: draw(check, shown[models]))
 
 
 def with_table(report: Report, check: str, columns: Mapping[str, Sequence[object]]) -> Report:
@@ -53,8 +62,8 @@ def test_colors_are_not_alone() -> None:
 
 
 @pytest.mark.parametrize("check", FIGURES)
-def test_follows_the_page_into_the_dark(check: str, three: list[Report]) -> None:
-    svg = draw(check, subjects(three))
+def test_follows_the_page_into_the_dark(check: str, drawn: Drawn) -> None:
+    svg = drawn(check, 3)
     fixed = {c.lower() for c in re.findall(r"#[0-9a-fA-F]{6}\b", svg)}
     assert fixed <= {color.lower() for color in PALETTE}
     assert "currentColor" in svg
@@ -62,35 +71,35 @@ def test_follows_the_page_into_the_dark(check: str, three: list[Report]) -> None
 
 
 @pytest.mark.parametrize("check", FIGURES)
-def test_letters_are_those_of_the_page(check: str, report: Report) -> None:
-    svg = draw(check, subjects([report]))
+def test_letters_are_those_of_the_page(check: str, drawn: Drawn) -> None:
+    svg = drawn(check, 1)
     assert len(texts(svg)) > 5
     assert svg.count("font-family") == 1
 
 
 @pytest.mark.parametrize("check", FIGURES)
-def test_says_what_it_shows(check: str, three: list[Report]) -> None:
-    svg = draw(check, subjects(three))
+def test_says_what_it_shows(check: str, three: list[Report], drawn: Drawn) -> None:
+    svg = drawn(check, 3)
     assert 'role="img"' in svg
     assert f'<title id="figure-{check}-title">{three[0][check].title}</title>' in svg
     assert f"gru.pt: {three[1][check].headline}" in svg.partition("<desc")[2]
 
 
 @pytest.mark.parametrize("check", FIGURES)
-def test_models_share_one_figure(check: str, three: list[Report]) -> None:
-    svg = draw(check, subjects(three))
+def test_models_share_one_figure(check: str, drawn: Drawn) -> None:
+    svg = drawn(check, 3)
     assert {"lstm.pt", "gru.pt", "attention.pt"} <= set(texts(svg))
     assert all(color.lower() in svg for color in PALETTE[:3])
 
 
 @pytest.mark.parametrize("check", ["gradient-decay", "bottleneck"])
-def test_one_model_shows_its_sites(check: str, report: Report) -> None:
-    assert {"rnn.state_l0", "rnn.state_l1"} <= set(texts(draw(check, subjects([report]))))
+def test_one_model_shows_its_sites(check: str, drawn: Drawn) -> None:
+    assert {"rnn.state_l0", "rnn.state_l1"} <= set(texts(drawn(check, 1)))
 
 
-def test_one_model_is_shown_with_its_baselines(report: Report) -> None:
+def test_one_model_is_shown_with_its_baselines(report: Report, drawn: Drawn) -> None:
     baselines = {"untrained", "independent inputs"}
-    svg = draw("gradient-decay", subjects([report]))
+    svg = drawn("gradient-decay", 1)
     assert baselines | {"output", "root mean square"} <= set(texts(svg))
     checks = tuple(replace(check, tables=check.tables[:1]) for check in report.checks)
     without = draw("gradient-decay", subjects([replace(report, checks=checks)]))
@@ -98,18 +107,18 @@ def test_one_model_is_shown_with_its_baselines(report: Report) -> None:
     assert "root mean square" in texts(without)
 
 
-def test_attribution_is_shown_where_it_was_asked_for(report: Report) -> None:
+def test_attribution_is_shown_where_it_was_asked_for(report: Report, drawn: Drawn) -> None:
     id = "gradient-decay-attribution"
     table = Series.of(id, {"distance": [0, 1, 2], "relative": [1.0, 0.1, 0.02]})
     first = report.checks[0]
     checks = (replace(first, tables=(*first.tables, id)), *report.checks[1:])
     asked = replace(report, checks=checks, tables=(*report.tables, table))
     assert "attribution" in texts(draw("gradient-decay", subjects([asked])))
-    assert "attribution" not in texts(draw("gradient-decay", subjects([report])))
+    assert "attribution" not in texts(drawn("gradient-decay", 1))
 
 
-def test_untrained_models_are_thin_lines_in_the_color_of_the_model(three: list[Report]) -> None:
-    svg = draw("gradient-decay", subjects(three))
+def test_untrained_models_are_thin_lines_in_the_color_of_the_model(drawn: Drawn) -> None:
+    svg = drawn("gradient-decay", 3)
     thin = re.findall(r'stroke-dasharray="14,3"[^>]* stroke="(#\w+)"', svg)
     assert [color.upper() for color in thin] == list(PALETTE[:3])
     assert texts(svg).count("untrained") == 1
@@ -137,23 +146,23 @@ def lowest_power(svg: str) -> int:
     )
 
 
-def test_names_stay_within_the_figure(report: Report, three: list[Report]) -> None:
-    for shown in ([report], three):
+def test_names_stay_within_the_figure(drawn: Drawn) -> None:
+    for models in (1, 3):
         for check in FIGURES:
-            svg = draw(check, subjects(shown))
+            svg = drawn(check, models)
             width = float(svg.partition('viewBox="0 0 ')[2].partition(" ")[0])
             start = r'<text x="([\d.]+)"[^>]* font-size="(\d+)px" text-anchor="start"[^>]*>([^<]+)'
             ends = {
                 name: float(x) + 0.48 * int(size) * len(name)
                 for x, size, name in re.findall(start, svg)
             }
-            assert ends or shown == [report]
+            assert ends or models == 1
             assert max(ends.values(), default=0) <= width, (check, ends)
 
 
-def test_spectrum_shows_where_it_is_heading(three: list[Report]) -> None:
+def test_spectrum_shows_where_it_is_heading(three: list[Report], drawn: Drawn) -> None:
     name = "Lyapunov, exp(λk)"
-    svg = draw("jacobian-spectrum", subjects(three))
+    svg = drawn("jacobian-spectrum", 3)
     assert texts(svg).count(name) == 1
     assert len(re.findall('stroke-dasharray="6,3"', svg)) == 3 + 1
     assert {"largest singular value", "effective rank (directions)"} <= set(texts(svg))
@@ -224,8 +233,8 @@ def test_an_unknown_check_has_no_figure(report: Report) -> None:
     assert draw("window", subjects([report])) == ""
 
 
-def test_costs_go_on_dashed_beyond_what_was_measured(three: list[Report]) -> None:
-    svg = draw("memory", subjects(three))
+def test_costs_go_on_dashed_beyond_what_was_measured(three: list[Report], drawn: Drawn) -> None:
+    svg = drawn("memory", 3)
     assert texts(svg).count("extrapolated") == 2
     assert len(re.findall('stroke-dasharray="2,2"', svg)) == 2 * (3 + 1)
     assert "5,000,000" not in texts(svg)  # on a long axis powers of ten alone

@@ -65,6 +65,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes seconds; here the words beside the figures matter."""
+    monkeypatch.setattr("seqprobe_reports.page.draw", lambda check, shown: "")
+
+
 @pytest.fixture(scope="module")
 def single(report: Report) -> str:
     return render([report])
@@ -167,17 +173,19 @@ def test_stays_small(several: str) -> None:
     assert len(several.encode()) <= BUDGET <= 1_000_000
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_cuts_tables_before_it_grows_over_its_budget(
-    single: str, report: Report, monkeypatch: pytest.MonkeyPatch
+    report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "The first 200 of 772 rows" in single
-    monkeypatch.setattr("seqprobe_reports.page.BUDGET", len(single.encode()) - 1)
+    whole = render([report])
+    assert "The first 200 of 772 rows" in whole
+    monkeypatch.setattr("seqprobe_reports.page.BUDGET", len(whole.encode()) - 1)
     short = render([report])
     assert "The first 50 of 772 rows" in short
     monkeypatch.setattr("seqprobe_reports.page.BUDGET", 1000)
     shortest = render([report])
     assert "The first 10 of 772 rows" in shortest
-    assert len(shortest) < len(short) < len(single)
+    assert len(shortest) < len(short) < len(whole)
 
 
 def test_is_complete_without_scripts(report: Report, single: str) -> None:
@@ -211,6 +219,7 @@ def test_numbers_have_units_and_intervals(single: str) -> None:
     assert "not estimable distance 100 was not measured" in words
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_first_screen_shows_three_findings_and_the_worst_first(report: Report) -> None:
     first, second = report.findings
     many = replace(report, findings=(second, second, second, replace(first, statement="Worst.")))
@@ -219,6 +228,7 @@ def test_first_screen_shows_three_findings_and_the_worst_first(report: Report) -
     assert listed.index("Worst.") < listed.index(second.statement)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_each_model_has_its_column(report: Report, named: Callable[..., Report]) -> None:
     page = render([report, named("gru.pt", 9.0)])
     rows = {"paradigm": 2 + 2, "reach-profile": 1 + 2, "gradient-decay": 1 + 2}
@@ -237,6 +247,7 @@ def rows_of(page: str, section: str) -> list[str]:
     return [Page(row).words for row in table.split("<tr>")[1:]]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_baselines_stand_below_their_metric(report: Report, named: Callable[..., Report]) -> None:
     rows = rows_of(render([report, named("gru.pt", 9.0)]), "gradient-decay")
     at = next(number for number, row in enumerate(rows) if row.startswith("half_life trained"))
@@ -259,6 +270,7 @@ def test_metrics_without_baselines_name_none(single: str) -> None:
     assert not any("trained" in row for row in rows_of(single, "position"))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_baseline_that_only_one_model_has(report: Report) -> None:
     own = {k: v for k, v in report["gradient-decay"].metrics.items() if not k.endswith("_iid")}
     checks = (replace(report.checks[0], metrics=own), *report.checks[1:])
@@ -277,12 +289,14 @@ def test_locality_is_compared_with_the_untrained_model(single: str) -> None:
     assert rows[at + 1] == "gradient-decay. half_life_untrained 2.5 steps [2.4, 2.6]"
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_models_of_the_same_name_are_told_apart(report: Report) -> None:
     words = Page(render([report, report])).words
     assert "lstm.pt (1)" in words
     assert "lstm.pt (2)" in words
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_warns_of_models_that_are_hard_to_compare(report: Report) -> None:
     other = replace(report, data=replace(report.data, sha256="ef" * 32))
     assert "measured on different data" in render([report, other])
@@ -297,6 +311,7 @@ def test_checks_that_did_not_run_say_why(single: str) -> None:
     assert '<section id="window">' not in single
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_several_models_show_which_is_cheaper_from_where_on(
     several: str, single: str, report: Report
 ) -> None:
