@@ -32,6 +32,13 @@ _OPTIONS = (
     ),
     click.option("--exact", is_flag=True, help="Gradient norms in full, not by random projection."),
     click.option(
+        "--effort",
+        type=click.Choice(["linear", "ensemble", "full"]),
+        default="ensemble",
+        show_default=True,
+        help="Decoders of bits kept: full adds a small network, and how hard they are to read.",
+    ),
+    click.option(
         "--attribution",
         type=click.Choice(["integrated-gradients", "input-x-gradient", "feature-ablation"]),
         help="Attributions by captum beside the gradient.",

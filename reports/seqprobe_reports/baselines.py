@@ -7,7 +7,11 @@ from collections.abc import Collection
 from seqprobe.contracts import Baseline
 
 ITSELF = "trained"
-BASELINES: dict[Baseline, str] = {"untrained": "untrained", "iid": "independent inputs"}
+BASELINES: dict[Baseline, str] = {
+    "untrained": "untrained",
+    "iid": "independent inputs",
+    "data": "the data",
+}
 
 
 def variants(metric: str, metrics: Collection[str]) -> dict[str, str]:

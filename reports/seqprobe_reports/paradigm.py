@@ -82,6 +82,7 @@ ROWS = (
         "every position in the window stays available",
         (
             "bottleneck.bits_at_distance",
+            "bottleneck.conditional_at_distance_data",
             "bottleneck.total_bits",
             "bottleneck.horizon",
             "bottleneck.bits_per_state_float",

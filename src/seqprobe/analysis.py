@@ -17,6 +17,7 @@ from seqprobe.diagnosis.case import Demands
 from seqprobe.diagnosis.comparison import side_by_side
 from seqprobe.diagnosis.demands import demands
 from seqprobe.errors import ModelError, UsageError
+from seqprobe.estimators.information import Effort
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.report import Comparison, Report
@@ -39,9 +40,9 @@ class Request:
     that the model itself writes. `probes`: ids, or None for all. `distance`: the distance that
     matters to the user. `length`: of the sequences; None for the longest useful one that the
     model takes. `limit`: sequences per probe, in place of each probe's own number. `precision`,
-    `exact` and `attribution` go to the probes that know them. `need`: what the model has to be fit
-    for, such as `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory` and
-    `settings` are for checkpoints. `command` is kept in the report.
+    `exact`, `effort` and `attribution` go to the probes that know them. `need`: what the model has
+    to be fit for, such as `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory`
+    and `settings` are for checkpoints. `command` is kept in the report.
     """
 
     data: str | None = None
@@ -51,6 +52,7 @@ class Request:
     limit: int | None = None
     precision: float = 0.05
     exact: bool = False
+    effort: Effort = "ensemble"
     attribution: str | None = None
     need: tuple[str, ...] = ()
     seed: int = 0
@@ -77,7 +79,7 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
         **request: the fields of `Request`: data, probes, distance, length, limit, precision,
-            exact, attribution, need, seed, device, dtype, factory, settings.
+            exact, effort, attribution, need, seed, device, dtype, factory, settings.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -142,9 +144,9 @@ class _Analysis:
         return probe(**{**given, "distance": self.distance})
 
     def _baselines(self) -> tuple[Baseline, ...]:
-        """Independent inputs are no baseline where they are the data."""
+        """Independent inputs and the data are the same where the data are independent."""
         independent = isinstance(self.data, IidStream | NoiseStream)
-        return ("untrained",) if independent else ("untrained", "iid")
+        return ("untrained",) if independent else ("untrained", "iid", "data")
 
     def _settled_length(self) -> int:
         """What was asked for; else the longest useful length that the model takes."""

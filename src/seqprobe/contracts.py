@@ -20,7 +20,7 @@ from torch import Tensor
 Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
 Source = Literal["theory", "paper", "our convention"]
 Stream = Literal["data", "iid"]
-Baseline = Literal["untrained", "iid"]
+Baseline = Literal["untrained", "iid", "data"]
 MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
 Cell = float | int | str | bool | None
 SATURATED = 0.98
@@ -387,6 +387,11 @@ class RecurrentLayer(Protocol):
         """How open the gate is that keeps the state; None without such a gate."""
         ...
 
+    @property
+    def hidden(self) -> int:
+        """Numbers of the hidden state; what else is carried is the cell state."""
+        ...
+
 
 @runtime_checkable
 class Recurrence(Protocol):
@@ -416,7 +421,8 @@ class Observation:
     `layers` the recurrent ones among them to their gates; `recurrence` is there where all layers
     run forward, one upon the other, `jacobian` where they do not. `rerun` takes inputs,
     `from_embeddings` what the embedding made of them; the latter keeps the graph. `frequencies`
-    is how often each token occurs in the stream. `mixers` belong to sequences of their own length.
+    is how often each token occurs in the stream, `texts` what it stands for, where that is known.
+    `mixers` belong to sequences of their own length.
     """
 
     sequences: Sequence[int]
@@ -431,6 +437,7 @@ class Observation:
     from_embeddings: Callable[[Tensor], Tensor] | None = None
     jacobian: Jacobian | None = None
     frequencies: Float[Tensor, " vocab"] | None = None
+    texts: Sequence[str] | None = None
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None
@@ -452,7 +459,8 @@ class Probe(ABC):
     `distance`: the distance the user asks about. `seed`: of every random draw. Any other field
     that bears the name of something in a request gets that.
 
-    `baselines` are measured in the same way: the model before training, or independent inputs.
+    `baselines` are measured in the same way: the model before training, independent inputs, or the
+    data where the probe itself takes independent inputs.
     """
 
     id: ClassVar[str]
@@ -514,7 +522,7 @@ class Probe(ABC):
         """Whether its numbers are known well enough, so that it needs no more sequences."""
         return True
 
-    def as_baseline(self: P) -> P:
+    def as_baseline(self) -> Probe:
         """What to measure on a baseline."""
         return self
 

@@ -29,6 +29,22 @@ def rules(**metrics):
     return {finding.rule for finding in diagnose(case(**metrics))}
 
 
+def on_data(readable, remembered):
+    return {
+        "bottleneck__bits_at_distance_data": between(*readable),
+        "bottleneck__conditional_at_distance_data": between(*remembered),
+    }
+
+
+def recalled(half):
+    """Of 20 bits, at least."""
+    return {
+        "capacity__bits": between(20, 21, 22),
+        "capacity__at_half_the_sequences": between(*half),
+    }
+
+
+READABLE, LIMITED = "readable-not-remembered", "capacity-limited-by-read-out"
 EXACT_50 = Estimate(50.0, "steps", exact=True)
 EXACT_500 = Estimate(500.0, "steps", exact=True)
 
@@ -96,6 +112,27 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
             },
             set(),
         ),
+        (on_data(readable=(0.11, 0.2, 0.3), remembered=(-0.01, 0.01, 0.04)), {READABLE}),
+        (on_data(readable=(0.1, 0.2, 0.3), remembered=(-0.01, 0.01, 0.04)), set()),
+        (on_data(readable=(0.11, 0.2, 0.3), remembered=(-0.01, 0.01, 0.05)), set()),
+        ({"bottleneck__bits_at_distance_data": between(0.11, 0.2, 0.3)}, set()),
+        (
+            {
+                "bottleneck__bits_at_distance_data": between(0.11, 0.2, 0.3),
+                "bottleneck__conditional_at_distance_data": Estimate.missing("bits", "too few"),
+            },
+            set(),
+        ),
+        (recalled(half=(16, 17, 18.9)), {LIMITED}),
+        (recalled(half=(16, 17, 19)), set()),
+        (recalled(half=(19, 20, 21)), set()),
+        (
+            {
+                "capacity__bits": Estimate(20.0, "bits", null=NULL),
+                "capacity__at_half_the_sequences": between(1, 2, 3),
+            },
+            set(),
+        ),
     ],
 )
 def test_a_rule_fires_where_the_interval_clears_its_threshold(metrics, fires):
@@ -108,6 +145,38 @@ def test_attention_is_not_blamed_for_what_its_cache_holds():
         "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
     }
     assert "trainable-not-stored" not in rules(family="attention", **metrics)
+
+
+def finding(rule, **metrics):
+    return next(found for found in diagnose(case(**metrics)) if found.rule == rule)
+
+
+def test_what_is_not_stored_alone_may_be_stored_as_a_parity():
+    found = finding(
+        "trainable-not-stored",
+        bottleneck__bits_at_distance=between(-0.01, 0.0, 0.01, ceiling=3.0),
+        gradient_decay__at_distance=between(2e-2, 3e-2, 4e-2),
+    )
+    assert "only in combination with others, as a parity does" in found.statement
+    assert "given the other symbols" in found.falsified_by
+
+
+def test_correlation_in_the_data_is_not_called_memory():
+    found = finding(READABLE, **on_data((0.11, 0.2, 0.3), (-0.01, 0.01, 0.04)))
+    assert found.status == "info"
+    assert found.statement == (
+        "On the data 0.20 bits about the token 100 steps back can be read from the state, but "
+        "nearer tokens tell them anyhow: no memory is needed for that."
+    )
+    assert found.evidence.value == 0.01
+
+
+def test_a_capacity_that_grows_with_the_sequences_is_a_floor():
+    found = finding(LIMITED, **recalled(half=(16, 17, 18)))
+    assert found.status == "info"
+    assert found.check == "capacity"
+    assert "Half the sequences recall 17.0 bits from the state, all of them 21.0" in found.statement
+    assert "--limit" in found.remedy
 
 
 def test_weights_that_are_not_finite_come_first():
@@ -142,9 +211,11 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
             gradient_decay__at_distance=between(1e-9, 1e-8, 1e-7),
             gradient_decay__rate=between(-0.3, -0.2, -0.1),
             position__horizon=between(20, 30, 40),
+            **on_data((0.11, 0.2, 0.3), (-0.01, 0.01, 0.04)),
+            **recalled(half=(16, 17, 18)),
         )
     )
-    assert len(found) == 4
+    assert len(found) == 6
     for finding in found:
         assert finding.statement.endswith(".")
         assert finding.remedy

@@ -217,18 +217,80 @@ def bottleneck(horizon: float) -> tuple[Check, tuple[Series, ...]]:
             "low": bits - 0.12,
             "high": bits + 0.08,
             "estimate": bits * 1.1,
+            "verdict": ["bracketed"] * len(rows),
             "null": np.full(len(rows), 0.04),
             "ceiling": np.full(len(rows), 3.0),
         },
         {"distance": "steps"},
     )
+    tables = (table, *bottleneck_on_data(horizon))
     metrics = {
         "bits_at_distance": Estimate.missing("bits", "distance 100 was not measured"),
         "total_bits": Estimate(31.4, "bits", 29.0, 33.1, n=32, null=NOTHING, ceiling=48.0),
         "horizon": steps(horizon, horizon - 2, horizon + 3),
         "bits_per_state_float": Estimate(0.24, "bits", 0.2, 0.3, n=32, null=NOTHING),
+        "conditional_at_distance_data": Estimate(0.01, "bits", 0.0, 0.03, n=32, null=NOTHING),
+        "bits_at_distance_data": Estimate(0.2, "bits", 0.15, 0.26, n=32, null=NOTHING),
     }
-    return check("bottleneck", "The bottleneck", metrics, (table,)), (table,)
+    return check("bottleneck", "The bottleneck", metrics, tables), tables
+
+
+TOKENS = {"common (half of the text: 9 tokens)": 2.5, "letters": 5.2, "all other tokens": 3.5}
+
+
+def bottleneck_on_data(horizon: float) -> tuple[Series, ...]:
+    distance = np.array([0, 1, 2, 3, 4, 8, 16, 33, 64, 100, 128])
+    kept = 4.0 * np.exp(-distance / (0.3 * horizon))
+    added = kept * np.exp(-distance / horizon)
+    columns = {
+        "distance": distance,
+        "lower_bound": kept - 0.02,
+        "low": kept - 0.1,
+        "high": kept + 0.1,
+        "ceiling": np.full(len(distance), 4.1),
+        "conditional": added,
+        "conditional_low": added - 0.1,
+        "conditional_high": added + 0.1,
+        "conditional_null": np.full(len(distance), 0.03),
+        "conditional_ceiling": 2.9 + 1.2 / (1 + distance),
+        "verdict": ["bracketed", *["undersampled"] * 8, "not estimable", "not estimable"],
+    }
+    groups = [
+        {
+            "distance": distance,
+            "tokens": tokens,
+            "bits": surprisal * np.exp(-distance / horizon) - 0.04,
+            "surprisal": surprisal,
+        }
+        for tokens, surprisal in TOKENS.items()
+    ]
+    return (
+        Series.of("bottleneck-data", columns, {"distance": "steps"}),
+        Series.stacked("bottleneck-tokens-data", groups),
+    )
+
+
+def capacity(horizon: float) -> tuple[Check, tuple[Series, ...]]:
+    distance = np.arange(32)
+    bits = 3.0 * np.exp(-distance / (0.3 * horizon))
+    columns = {
+        "distance": distance,
+        "lower_bound": bits - 0.02,
+        "low": bits - 0.1,
+        "high": bits + 0.1,
+        "total": bits.cumsum(),
+        "null": np.zeros(32),
+        "null_high": np.full(32, 0.05),
+        "ceiling": np.full(32, 3.0),
+    }
+    table = Series.of("capacity", columns, {"distance": "steps"})
+    total = float(bits.sum())
+    metrics = {
+        "bits": Estimate(total, "bits", total - 2, total + 2, n=32, null=NOTHING, lower_bound=True),
+        "bits_per_state_float": Estimate(total / 256, "bits", 0.0, 0.2, n=32, null=NOTHING),
+        "at_half_the_sequences": Estimate(0.8 * total, "bits", 0.7 * total, 0.9 * total, n=16),
+    }
+    return check("capacity", "Capacity of the state", metrics, (table,)), (table,)
 
 
 def check(id: str, title: str, metrics: dict[str, Estimate], tables: tuple[Series, ...]) -> Check:
@@ -272,6 +334,7 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         path_length(),
         position(12 * half_life),
         bottleneck(5 * half_life),
+        capacity(5 * half_life),
         jacobian_spectrum(-0.7 / half_life),
         weights(),
         sequential_depth(),

@@ -97,6 +97,109 @@ def test_one_model_shows_its_sites(check: str, drawn: Drawn) -> None:
     assert {"rnn.state_l0", "rnn.state_l1"} <= set(texts(drawn(check, 1)))
 
 
+def without_tables(report: Report, *ids: str) -> Report:
+    """As an earlier version wrote it."""
+    checks = tuple(
+        replace(check, tables=tuple(id for id in check.tables if id not in ids))
+        for check in report.checks
+    )
+    tables = tuple(table for table in report.tables if table.id not in ids)
+    return replace(report, checks=checks, tables=tables)
+
+
+MAP, MEMORY = "share of the surprisal of the data's tokens that is kept (%)", "only from a memory"
+ON_DATA = ("bottleneck-data", "bottleneck-tokens-data")
+
+
+def test_what_is_readable_of_the_data_stands_against_what_a_memory_adds(drawn: Drawn) -> None:
+    alone, three = texts(drawn("bottleneck", 1)), texts(drawn("bottleneck", 3))
+    words = {MEMORY, "all that is readable", "readable of the data (bits)"}
+    assert words | {"best estimate", "not told by nearer tokens"} <= set(alone)
+    assert words <= set(three)
+    assert not {"best estimate", "not told by nearer tokens"} & set(three)
+    assert alone.count(MEMORY) == three.count(MEMORY) == 1
+
+
+def test_a_map_shows_the_share_of_each_kind_of_token(drawn: Drawn) -> None:
+    found = texts(drawn("bottleneck", 1))
+    assert {MAP, "common (half of the", "text: 9 tokens)", "letters", "all other tokens"} <= {
+        *found
+    }
+    assert {"surprisal kept", "0%", "50%", "100%", "16", "33", "64", "128"} <= set(found)
+    assert found[found.index("98") :][:3] == ["98", "95", "91"]  # of the first row
+
+
+def test_each_model_has_a_map_in_its_color(drawn: Drawn) -> None:
+    svg = drawn("bottleneck", 3)
+    assert texts(svg).count(MAP) == texts(svg).count("surprisal kept") == 3
+    assert all(texts(svg).count(name) == 3 for name in ("lstm.pt", "gru.pt", "attention.pt"))
+    for color in PALETTE[:3]:
+        assert re.search(rf'fill="{color.lower()}" fill-opacity="0.75"', svg)
+
+
+def test_more_than_three_models_have_no_more_maps(three: list[Report]) -> None:
+    svg = draw("bottleneck", subjects([*three, three[0]]))
+    assert texts(svg).count(MAP) == 3
+
+
+def test_a_share_is_between_nothing_and_all_or_not_known(report: Report) -> None:
+    columns: dict[str, list[object]] = {
+        "distance": [0, 1, 2, 3],
+        "tokens": ["<b>&"] * 4,
+        "bits": [9.0, -9.0, None, 1.0],
+        "surprisal": [3.0, 3.0, 3.0, 0.0],
+    }
+    id = "bottleneck-tokens-data"
+    svg = draw("bottleneck", subjects([with_table(report, id, columns)]))
+    assert "distance (steps); – not estimable" in texts(svg)
+    assert texts(svg).count("–") == 2
+    assert "&lt;b&gt;&amp;" in texts(svg)
+    assert "<b>" not in svg
+    assert not {"300", "-300", "-0"} & set(texts(svg))
+    unknown = with_table(report, id, {**columns, "bits": [None] * 4})
+    assert MAP not in texts(draw("bottleneck", subjects([unknown])))
+
+
+def test_a_map_of_many_distances_stays_readable(report: Report) -> None:
+    count = 3000
+    columns: dict[str, Sequence[object]] = {
+        "distance": list(range(count)),
+        "tokens": ["x" * 300] * count,
+        "bits": [1.0] * count,
+        "surprisal": [4.0] * count,
+    }
+    svg = draw("bottleneck", subjects([with_table(report, "bottleneck-tokens-data", columns)]))
+    assert texts(svg).count("25") == 18
+    assert "2,999" in texts(svg)
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_reports_of_earlier_versions_have_no_figure_of_the_data(
+    models: int, three: list[Report]
+) -> None:
+    earlier = [without_tables(report, *ON_DATA) for report in three[:models]]
+    found = texts(draw("bottleneck", subjects(earlier)))
+    assert "readable from the state (bits)" in found
+    assert not {MEMORY, MAP} & set(found)
+    only = [without_tables(report, "bottleneck-tokens-data") for report in three[:models]]
+    found = texts(draw("bottleneck", subjects(only)))
+    assert MEMORY in found
+    assert MAP not in found
+
+
+def test_earlier_bounds_have_no_estimate_beside_them(report: Report) -> None:
+    columns: dict[str, Sequence[object]] = {"distance": [0, 1], "lower_bound": [1.0, 0.5]}
+    shown = draw("bottleneck", subjects([with_table(report, "bottleneck", columns)]))
+    assert "best estimate" not in texts(shown)
+
+
+def test_capacity_adds_up_below(report: Report, drawn: Drawn) -> None:
+    words = {"recalled, given nearer ones (bits)", "recalled in all (bits)", "ceiling"}
+    assert words <= set(texts(drawn("capacity", 1)))
+    assert words <= set(texts(drawn("capacity", 3)))
+    assert draw("capacity", subjects([without_tables(report, "capacity")])) == ""
+
+
 def test_one_model_is_shown_with_its_baselines(report: Report, drawn: Drawn) -> None:
     baselines = {"untrained", "independent inputs"}
     svg = drawn("gradient-decay", 1)
@@ -214,6 +317,7 @@ def test_zero_is_shown_where_an_axis_has_none(report: Report) -> None:
 @pytest.mark.parametrize("check", FIGURES)
 def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: Report) -> None:
     value = {
+        "capacity": "total",
         "gradient-decay": "relative",
         "jacobian-spectrum": "largest",
         "memory": "carried",
@@ -250,7 +354,8 @@ def test_many_long_curves_stay_within_budget(report: Report) -> None:
         "relative": [1 / (1 + d * 37 % 11) for _ in sites for d in range(count)],
     }
     svg = draw("gradient-decay", subjects([with_table(report, "gradient-decay", columns)]))
-    points = re.findall(r"[ML] [-\d.]+ [-\d.]+", svg)
+    paths = " ".join(re.findall(r' d="([^"]*)"', svg))
+    points = re.findall(r"[-\d.]+ [-\d.]+", paths)
     assert len(points) + svg.count("<use") <= 3000
     assert {"layers.0", "layers.47"} <= set(texts(svg))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from seqprobe_reports.figures import (
     bottleneck,
+    capacity,
     gradient_decay,
     jacobian_spectrum,
     memory,
@@ -18,6 +19,7 @@ from seqprobe_reports.subjects import Subject
 
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
+    "capacity": capacity.draw,
     "gradient-decay": gradient_decay.draw,
     "jacobian-spectrum": jacobian_spectrum.draw,
     "memory": memory.draw,

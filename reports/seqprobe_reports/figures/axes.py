@@ -27,7 +27,10 @@ Dash: TypeAlias = str | tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves in one pair of axes, and how they are painted."""
+    """Curves in one pair of axes, and how they are painted.
+
+    `along` is what the horizontal axis shows, empty where the painter makes axes of its own.
+    """
 
     curves: Sequence[Curve]
     paint: Callable[[Axes, Sequence[Curve]], None]
@@ -48,7 +51,9 @@ def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> str:
 def _paint(subjects: Sequence[Subject], panel: Panel, axes: Axes) -> None:
     axes.set_xlabel(panel.along)
     panel.paint(axes, panel.curves)
-    axes.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+    if not panel.along:
+        return
+    axes.grid(True, color=INK, alpha=0.12, linewidth=0.6, clip_on=False)
     if panel.along == DISTANCE:
         for distance in sorted({subject.report.distance for subject in subjects}):
             asked(axes, distance)
@@ -197,6 +202,25 @@ def level(axes: Axes, height: float, name: str) -> None:
     """A thin horizontal line with its name beside the axes."""
     axes.axhline(height, color=INK, linewidth=0.8, linestyle=(0, (6, 3)))
     axes.annotate(name, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+
+
+def nothing(axes: Axes, curves: Sequence[Curve], *names: str) -> None:
+    """What the same method reads where there is nothing: up to the first of columns there is."""
+    for curve in curves:
+        upper = next((name for name in names if curve.has(name)), None)
+        if upper:
+            axes.fill_between(
+                curve.table["distance"], 0, curve.table[upper],
+                color="#767676", alpha=0.25, linewidth=0,
+            )  # fmt: skip
+
+
+def bits_over_distance(axes: Axes, curves: Sequence[Curve]) -> None:
+    """From zero up to the ceiling of the curves."""
+    over_log_distance(axes)
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    for ceiling in {curve.table["ceiling"].max() for curve in curves if curve.has("ceiling")}:
+        level(axes, ceiling, "ceiling")
 
 
 def legend(axes: Axes, *, always: bool) -> None:

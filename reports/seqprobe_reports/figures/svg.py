@@ -71,6 +71,7 @@ def inline(drawing: str, id: str, title: str, description: str) -> str:
                 parent.remove(child)
     for element in root.iter():
         _clean(element, f"figure-{id}-")
+    _without_repetition(root)
     _describe(root, f"figure-{id}", title, description)
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -107,13 +108,54 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
     element.attrib.clear()
     for name, value in attributes.items():
         text = value.replace("url(#", f"url(#{prefix}").replace(INK, "currentColor")
-        element.set(name, _rounded(text) if name in _COORDINATES else text)
+        if short := _rounded(text) if name in _COORDINATES else text:
+            element.set(name, short)
+
+
+def _without_repetition(root: ElementTree.Element) -> None:
+    """Leave out groups that say nothing, and what a shape has from the figure or from its kind."""
+    _unwrap(root)
+    _number(root)
+    kinds = {f"#{id}": kind.attrib for kind in root.iter() if (id := kind.get("id"))}
+    for element in root.iter():
+        kind = kinds.get(element.get("href", ""), {})
+        for name, value in list(element.items()):
+            inherited = (name, value, "id" in element.attrib) == ("fill", "currentColor", False)
+            if inherited or (element.tag == "use" and kind.get(name) == value):
+                del element.attrib[name]
+
+
+def _number(root: ElementTree.Element) -> None:
+    """Short names in place of hashes."""
+    ids = [id for element in root.iter() if (id := element.get("id"))]
+    short = {id: f"{id.rpartition('-')[0]}-{number}" for number, id in enumerate(ids)}
+    for element in root.iter():
+        for name, value in element.items():
+            if name in ("id", "href") or value.startswith("url("):
+                bare = value.removeprefix("url(").removeprefix("#").removesuffix(")")
+                element.set(name, value.replace(bare, short.get(bare, bare)))
+
+
+def _unwrap(parent: ElementTree.Element) -> None:
+    for child in parent:
+        _unwrap(child)
+    parent[:] = [
+        kept
+        for child in parent
+        for kept in (child if child.tag == "g" and not child.attrib else [child])
+    ]
 
 
 def _rounded(coordinates: str) -> str:
-    """Tenths of a point are enough, and half the bytes."""
-    short = re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.1f}", coordinates)
-    return " ".join(short.split())
+    """Tenths of a point are enough, and half the bytes; what is not turned need not say so."""
+    coordinates = re.sub(r"rotate\(-?0[ )][^)]*\)", "", coordinates)
+    short = re.sub(r"\d+\.\d+", lambda found: _tenths(float(found[0])), coordinates)
+    short = " ".join(short.split())
+    return short if re.search("[CQ]", short) else re.sub(r"(?<=\d) L ", " ", short)
+
+
+def _tenths(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
 
 
 def _presentation(style: str) -> dict[str, str]:
@@ -121,6 +163,8 @@ def _presentation(style: str) -> dict[str, str]:
     declared = (part.partition(":") for part in style.split(";") if ":" in part)
     attributes = {name.strip(): value.strip() for name, _, value in declared}
     attributes.pop("font-family", None)
+    if attributes.get("stroke-dashoffset") == "0":
+        del attributes["stroke-dashoffset"]
     if font := attributes.pop("font", ""):
         attributes["font-size"] = next(word for word in font.split() if word.endswith("px"))
     return attributes

@@ -1,4 +1,4 @@
-"""Rules that hold storage against sensitivity and use."""
+"""Rules that hold storage against sensitivity and use, and against what the data tell anyhow."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,8 @@ from seqprobe.contracts import Estimate, Finding
 from seqprobe.diagnosis.case import Case, above, below
 
 STORED_SHARE, UNUSED_BITS, TRAINABLE = 0.1, 0.001, 1e-2
+READABLE_BITS, REMEMBERED_BITS = 0.1, 0.05
+LIMITED = 0.95
 
 
 def _nothing_found(bits: Estimate) -> bool:
@@ -28,8 +30,10 @@ def trainable_but_not_stored(case: Case) -> Iterator[Finding]:
         rule="trainable-not-stored",
         check="bottleneck",
         status="attention",
-        statement=f"The gradient reaches distance {case.distance}, but no information about that "
-        "symbol could be read from the state: it is data or capacity that stop it, not vanishing.",
+        statement=f"The gradient reaches distance {case.distance}, but nothing about that symbol "
+        "by itself could be read from the state. Data or capacity stop it, not vanishing; or the "
+        "state keeps it only in combination with others, as a parity does: storage of one symbol "
+        "and sensitivity to it differ.",
         metric="bits_at_distance",
         evidence=bits,
         threshold=f"bits inside the null band, gradient above {TRAINABLE:g}",
@@ -37,7 +41,8 @@ def trainable_but_not_stored(case: Case) -> Iterator[Finding]:
         reference="A theory of usable information under computational constraints "
         "(Xu et al., 2020)",
         remedy="Train on data that needs this distance; if it does already, enlarge the state.",
-        falsified_by="A stronger decoder, or more sequences, that finds it in the state.",
+        falsified_by="A stronger decoder, or more sequences, that finds it in the state, alone or "
+        "given the other symbols.",
     )  # fmt: skip
 
 
@@ -65,6 +70,58 @@ def stored_but_unused(case: Case) -> Iterator[Finding]:
     )
 
 
+def readable_not_remembered(case: Case) -> Iterator[Finding]:
+    """What can be read of the data is correlation: the nearer tokens tell it anyhow."""
+    readable = case.estimate("bottleneck.bits_at_distance_data")
+    remembered = case.estimate("bottleneck.conditional_at_distance_data")
+    if readable is None or readable.value is None or not above(readable, READABLE_BITS):
+        return
+    if remembered is None or not below(remembered, REMEMBERED_BITS):
+        return
+    yield Finding(
+        rule="readable-not-remembered",
+        check="bottleneck",
+        status="info",
+        statement=f"On the data {readable.value:.2f} bits about the token {case.distance} steps "
+        "back can be read from the state, but nearer tokens tell them anyhow: no memory is needed "
+        "for that.",
+        metric="conditional_at_distance_data",
+        evidence=remembered,
+        threshold=f"readable bits above {READABLE_BITS:g}, of which only a memory can add less "
+        f"than {REMEMBERED_BITS:g}",
+        source="our convention",
+        reference="Conditional probing: measuring usable information beyond a baseline "
+        "(Hewitt et al., 2021)",
+        remedy="Take the bits that only a memory adds, or those on independent symbols, for "
+        "storage; data whose distant tokens cannot be guessed from nearer ones ask for more of it.",
+        falsified_by="More sequences on which the state adds bits to what nearer tokens tell.",
+    )
+
+
+def capacity_limited_by_read_out(case: Case) -> Iterator[Finding]:
+    """Fewer sequences recall clearly less, so that more of them would recall more."""
+    bits = case.estimate("capacity.bits")
+    half = case.estimate("capacity.at_half_the_sequences")
+    if bits is None or bits.low is None or bits.value is None:
+        return
+    if half is None or half.value is None or not below(half, LIMITED * bits.low):
+        return
+    yield Finding(
+        rule="capacity-limited-by-read-out",
+        check="capacity",
+        status="info",
+        statement=f"Half the sequences recall {half.value:.1f} bits from the state, all of them "
+        f"{bits.value:.1f}: the number is a floor, limited by the training of the read-out.",
+        metric="at_half_the_sequences",
+        evidence=half,
+        threshold=f"interval at half the sequences below {LIMITED:.0%} of the lower limit at all",
+        source="our convention",
+        reference="Capacity and trainability in recurrent neural networks (Collins et al., 2017)",
+        remedy="Raise --limit until half the sequences recall as much as all of them.",
+        falsified_by="Twice as many sequences that recall no more bits.",
+    )
+
+
 def noise_beyond(case: Case) -> Iterator[Finding]:
     """Single tokens far back no longer matter, although the input is longer."""
     use = case.estimate("position.horizon")
@@ -86,4 +143,10 @@ def noise_beyond(case: Case) -> Iterator[Finding]:
     )
 
 
-RULES = (trainable_but_not_stored, stored_but_unused, noise_beyond)
+RULES = (
+    trainable_but_not_stored,
+    stored_but_unused,
+    readable_not_remembered,
+    capacity_limited_by_read_out,
+    noise_beyond,
+)

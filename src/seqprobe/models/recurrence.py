@@ -39,6 +39,11 @@ class LayerRun:
         return torch.cat(self.states, dim=-1).transpose(0, 1)
 
     @property
+    def hidden(self) -> int:
+        """Numbers of the hidden state; those of a cell state come after it."""
+        return self.states[0].shape[-1]
+
+    @property
     def candidate_weight(self) -> Float[Tensor, "hidden hidden"]:
         """From the last state to the new value, before any gate."""
         return self.cell.candidate_weight

@@ -29,7 +29,7 @@ def plan(
     probes: Sequence[Probe],
     length: int,
     limit: int | None,
-    baselines: Collection[Baseline] = ("untrained", "iid"),
+    baselines: Collection[Baseline] = ("untrained", "iid", "data"),
 ) -> list[Pass]:
     """Group probes by what is measured, stream, length and number of sequences.
 

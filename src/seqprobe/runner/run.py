@@ -182,6 +182,7 @@ class _Sweep:
             "inputs": inputs,
             "rerun": self.model,
             "frequencies": self.stream.frequencies,
+            "texts": self.stream.texts,
             "alphabet": self.alphabet,
             "mixers": mixers,
             "costs": Costs(self.model) if needs.costs else None,

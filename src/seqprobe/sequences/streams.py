@@ -32,6 +32,11 @@ class Stream(Protocol):
         """How often each token occurs; None for real-valued inputs."""
         ...
 
+    @property
+    def texts(self) -> Sequence[str] | None:
+        """What each token stands for; None where that is not known."""
+        ...
+
     def take(self, numbers: Sequence[int], length: int) -> Tensor:
         """The sequences with these numbers, (batch, length) or (batch, length, features)."""
         ...
@@ -69,6 +74,10 @@ class CorpusStream:
         counts = torch.bincount(self.corpus.held_out.int(), minlength=self.vocab_size)
         return counts.double() / counts.sum()
 
+    @property
+    def texts(self) -> Sequence[str]:
+        return [chr(byte) for byte in range(self.vocab_size)]
+
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         last = len(self.corpus.held_out) - length
         if last < 0:
@@ -93,6 +102,7 @@ class IidStream:
     vocab_size: int
     seed: int = 0
     sha256: str = ""
+    texts: None = None
 
     @property
     def source(self) -> str:
@@ -116,6 +126,7 @@ class CopyStream:
 
     symbols: IidStream
     sha256: str = ""
+    texts: None = None
 
     @property
     def source(self) -> str:
@@ -139,6 +150,7 @@ class NoiseStream:
     seed: int = 0
     frequencies: None = None
     sha256: str = ""
+    texts: None = None
 
     @property
     def source(self) -> str:
@@ -166,6 +178,7 @@ class SampledStream:
     length: int = 256
     source: str = "text sampled from the model itself"
     sha256: str = ""
+    texts: None = None
     _written: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:

@@ -1,38 +1,32 @@
-"""Bits about discrete symbols that a linear decoder can read from states, for all lags at once.
+"""Bits about discrete symbols that a decoder reads from states, for all lags at once.
 
 A held-out decoder bounds information from below: I(x; h) >= H(x) - cross-entropy of any decoder
-that predicts x from h (The IM Algorithm, Barber and Agakov, 2003). H(x) is known here, because
-the symbols are drawn by us. The decoder is linear discriminant analysis with one covariance for
-all classes, in closed form: one Gram matrix and one Cholesky factor serve every lag. Its
-canonical correlations are shrunk for the number of samples, and a temperature, chosen on the
-other folds, keeps it from claiming more than it knows: at temperature zero it says nothing.
+that predicts x from h (The IM Algorithm, Barber and Agakov, 2003). H(x) is known where the symbols
+are drawn by us; else it is the plug-in entropy of the very rows that are scored, for the
+cross-entropy of symbol frequencies in its place would break the bound.
 """
 
 import math
-from dataclasses import dataclass
-from functools import reduce
+from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-FOLDS = 5
-RIDGE = 1e-6
-TEMPERATURES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-_ROWS_FOR_TEMPERATURE = 600
+from seqprobe.estimators.information.decoded import DecodedBits
+from seqprobe.estimators.information.entropy import entropies, surprisal
+from seqprobe.estimators.information.folds import Folds
+from seqprobe.estimators.information.joint import joint
+from seqprobe.estimators.information.linear import Scored, linear
+from seqprobe.estimators.information.neighbours import neighbours
+from seqprobe.estimators.information.perceptron import perceptron
+from seqprobe.estimators.information.refusals import refusals
+from seqprobe.estimators.information.temperature import cautious
 
-
-@dataclass(frozen=True)
-class DecodedBits:
-    """Bits per lag: `held_out` per sequence is a lower bound; `estimate` is no bound.
-
-    `estimate` is the mean of the training and the held-out value: to first order the optimism of
-    the one cancels the pessimism of the other.
-    """
-
-    held_out: Float[Tensor, "sequences lags"]
-    estimate: Float[Tensor, " lags"]
+Effort = Literal["linear", "ensemble", "full"]
+TOGETHER, LEAD, LOOK, SURE, NULLS = 16, 1e-3, 600, 4.0, 16
+KERNEL = (0.5, 0.9)
 
 
 def decodable_bits(
@@ -40,156 +34,171 @@ def decodable_bits(
     labels: Int[Tensor, "sequences steps lags"],
     classes: int,
     *,
+    chances: Float[Tensor, " classes"] | None = None,
+    effort: Effort = "ensemble",
     seed: int = 0,
 ) -> DecodedBits:
-    """Cross-fitted information about equiprobable labels, in bits; folds are whole sequences."""
-    sequences = len(states)
-    folds = torch.randperm(sequences, generator=torch.Generator().manual_seed(seed)).chunk(FOLDS)
-    states = _standardised(states)
-    statistics = [
-        _Sums.of(states[fold].flatten(0, 1), labels[fold].flatten(0, 1), classes) for fold in folds
-    ]
-    total = reduce(_Sums.plus, statistics)
-    decoders = [_Decoder.fit(total.minus(own)) for own in statistics]
-    held_out = [d.scores(states[fold]) for d, fold in zip(decoders, folds, strict=True)]
-    losses = torch.stack(
-        [_losses_by_temperature(s, labels[f], seed) for s, f in zip(held_out, folds, strict=True)]
-    )
-    bits = states.new_empty(sequences, labels.shape[-1])
-    for index, fold in enumerate(folds):
-        temperature = _best_temperature(losses.sum(0) - losses[index])
-        bits[fold] = _bits(held_out[index] * temperature[:, None], labels[fold]).mean(1)
-    train = torch.cat(list(folds[1:]))[: len(folds[0]) * 2]
-    seen = decoders[0].scores(states[train]) * _best_temperature(losses.sum(0))[:, None]
-    in_sample = _bits(seen, labels[train]).mean((0, 1))
-    middle = (bits.mean(0).clamp(min=0) + in_sample.clamp(min=0)) / 2
-    return DecodedBits(bits, middle.clamp(max=math.log2(classes)))
+    """Cross-fitted information between the states and their labels, one per lag, in bits.
 
-
-def _standardised(
-    states: Float[Tensor, "sequences steps width"],
-) -> Float[Tensor, "sequences steps width"]:
-    """Every feature with mean 0 and variance 1; a constant one becomes 0."""
-    centred = states - states.mean((0, 1))
-    spread = centred.square().mean((0, 1)).sqrt()
-    return centred / torch.where(spread > 0, spread, 1.0)
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Sufficient statistics; batches, folds and ranks simply add.
-
-    The Gram matrix is summed in double precision: redundant features leave it nearly singular.
+    Args:
+        states: real numbers; whole sequences are held out, whatever their steps have in common.
+        labels: numbers below `classes`, for each state one per lag.
+        classes: how many symbols there are.
+        chances: of each class, where the symbols were drawn so; None to count them.
+        effort: `linear` takes the closed form alone; `ensemble` adds decoding symbols together
+            and nearest neighbours; `full` adds a small network. Each lag takes the one that does
+            best on the other folds.
+        seed: of the folds.
     """
-
-    count: int
-    total: Float[Tensor, " width"]
-    gram: Float[Tensor, "width width"]
-    class_totals: Float[Tensor, "lags classes width"]
-    class_counts: Float[Tensor, "lags classes"]
-
-    @classmethod
-    def of(
-        cls, states: Float[Tensor, "rows width"], labels: Int[Tensor, "rows lags"], classes: int
-    ) -> "_Sums":
-        lags = labels.shape[1]
-        totals = states.new_zeros(lags, classes, states.shape[1])
-        for lag in range(lags):
-            totals[lag].index_add_(0, labels[:, lag], states)
-        counts = F.one_hot(labels.T, classes).sum(1).to(states.dtype)
-        double = states.double()
-        return cls(len(states), states.sum(0), double.T @ double, totals, counts)
-
-    def plus(self, other: "_Sums") -> "_Sums":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return _Sums(*(a + b for a, b in pairs))
-
-    def minus(self, other: "_Sums") -> "_Sums":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return _Sums(*(a - b for a, b in pairs))
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    """Log-likelihood ratios of the classes, linear in the state."""
-
-    mean: Float[Tensor, " width"]
-    weight: Float[Tensor, "lags classes width"]
-    bias: Float[Tensor, "lags classes"]
-
-    @classmethod
-    def fit(cls, sums: _Sums) -> "_Decoder":
-        """Project on the canonical axes and shrink each squared correlation for the sample size.
-
-        With u the canonical direction among classes and r its correlation, class c has the mean
-        r u_c / sqrt(p_c) and all classes the variance 1 - r^2 on that axis.
-        """
-        n, width = sums.count, len(sums.total)
-        mean = sums.total / n
-        root = _cholesky(sums.gram / n - torch.outer(mean.double(), mean.double())).to(mean)
-        share = (sums.class_counts + 0.5) / (sums.class_counts + 0.5).sum(-1, keepdim=True)
-        centred = (sums.class_totals - sums.class_counts[..., None] * mean) / n
-        whitened = _solve(root, centred / share.sqrt()[..., None])
-        squared, axes = torch.linalg.eigh((whitened @ whitened.mT).double())
-        squared = squared.clamp(1e-12, 1 - 1e-7)
-        noise = min(width / n, 0.99)
-        shrunk = ((squared - noise) / (1 - noise)).clamp(0, 1 - 1e-5)
-        means = axes / share.double().sqrt()[..., None]
-        gain = (shrunk / squared).sqrt() / (1 - shrunk)
-        mix = (means * gain[:, None, :]) @ axes.mT
-        weight = _solve(root.T.contiguous(), mix.to(whitened) @ whitened, upper=True)
-        bias = -0.5 * (means**2 * (shrunk / (1 - shrunk))[:, None, :]).sum(-1)
-        return cls(mean, weight, bias.to(whitened) + share.log())
-
-    def scores(
-        self, states: Float[Tensor, "sequences steps width"]
-    ) -> Float[Tensor, "sequences steps lags classes"]:
-        flat = (states - self.mean) @ self.weight.flatten(0, 1).T
-        scores: Tensor = flat.unflatten(-1, self.bias.shape) + self.bias
-        return scores
+    sequences, steps, lags = labels.shape
+    entropy = entropies(labels.flatten(0, 1), classes, chances)
+    unusable = refusals(states, labels, classes, chances)
+    nothing = np.full((sequences, lags), np.nan)
+    held_out, null, seen, second = nothing, nothing, nothing[0], nothing[0]
+    by_class = None
+    if not all(unusable):
+        some, nearest = null_lags(lags, NULLS)
+        elsewhere = labels[..., some].roll(1, dims=0)
+        both = torch.cat([labels, elsewhere], dim=2).flatten(0, 1)
+        found = decoded(standardised(states), both, classes, steps, effort=effort, seed=seed)
+        told = found.held_out if chances is not None else cautious(found.held_out, 1 / classes)
+        bits = surprisal(both, classes, chances) + told.double() / math.log(2)
+        each = bits.unflatten(0, (sequences, steps)).mean(1).cpu().numpy()
+        held_out, null = each[:, :lags], each[:, lags:][:, nearest]
+        by_class = _by_class(bits[:, :lags], both[:, :lags], classes)
+        seen = entropy + found.seen[:lags].double().cpu().numpy() / math.log(2)
+        if found.near is not None:
+            second = found.near[:lags].double().cpu().numpy() / math.log(2)
+    return DecodedBits(
+        held_out,
+        null,
+        seen,
+        second,
+        entropy,
+        counted=chances is None,
+        rows=sequences * steps * 4 // 5,
+        parameters=(classes - 1) * (states.shape[2] + 1),
+        seed=seed,
+        unusable=unusable,
+        by_class=by_class,
+    )
 
 
-def _cholesky(covariance: Float[Tensor, "width width"]) -> Float[Tensor, "width width"]:
-    """Of the covariance with a ridge, so that redundant or constant features do no harm."""
-    ridge = torch.full_like(covariance.diagonal(), RIDGE).diag()
-    root: Tensor = torch.linalg.cholesky(covariance + ridge)
-    return root
+def null_lags(lags: int, most: int) -> tuple[list[int], list[int]]:
+    """At which lags to measure the null, and which of them is nearest to each lag.
+
+    The symbols of other sequences have as little to do with the state at one lag as at another.
+    """
+    some = np.unique(np.linspace(0, lags - 1, min(lags, most)).round().astype(int))
+    nearest = np.abs(np.arange(lags)[:, None] - some).argmin(1)
+    return some.tolist(), nearest.tolist()
 
 
-def _solve(
-    root: Float[Tensor, "width width"],
-    rows: Float[Tensor, "lags classes width"],
+def _by_class(
+    bits: Float64[Tensor, "rows lags"], labels: Int[Tensor, "rows lags"], classes: int
+) -> Float64[np.ndarray, "classes lags"]:
+    """The mean over the rows of each class."""
+    total = bits.new_zeros(classes, bits.shape[1]).scatter_add(0, labels, bits)
+    count = torch.zeros_like(total).scatter_add(0, labels, torch.ones_like(bits))
+    mean: np.ndarray = (total / count).cpu().numpy()
+    return mean
+
+
+def decoded(
+    states: Float[Tensor, "rows width"],
+    labels: Int[Tensor, "rows lags"],
+    classes: int,
+    steps: int,
     *,
-    upper: bool = False,
-) -> Float[Tensor, "lags classes width"]:
-    """Apply the inverse of a triangular matrix to every row."""
-    solved = torch.linalg.solve_triangular(root, rows.flatten(0, 1).T, upper=upper)
-    unflat: Tensor = solved.T.unflatten(0, rows.shape[:2])
-    return unflat
-
-
-def _bits(
-    scores: Float[Tensor, "sequences steps lags classes"],
-    labels: Int[Tensor, "sequences steps lags"],
-) -> Float[Tensor, "sequences steps lags"]:
-    """Entropy of the label minus the loss of the decoder, per sample."""
-    loss = F.cross_entropy(scores.flatten(0, 2), labels.flatten(), reduction="none")
-    return (math.log(scores.shape[-1]) - loss.view(labels.shape)) / math.log(2)
-
-
-def _losses_by_temperature(
-    scores: Float[Tensor, "sequences steps lags classes"],
-    labels: Int[Tensor, "sequences steps lags"],
+    effort: Effort,
     seed: int,
-) -> Float[Tensor, "temperatures lags"]:
-    """On a few rows: choosing one number needs no more."""
-    flat, wanted = scores.flatten(0, 1), labels.flatten(0, 1)
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(flat), generator=generator)[:_ROWS_FOR_TEMPERATURE]
-    chosen = [_bits(flat[None, rows] * t, wanted[None, rows]).mean((0, 1)) for t in TEMPERATURES]
-    return -torch.stack(chosen)
+) -> Scored:
+    """Log-likelihoods of the decoder that suits each lag best; `steps` rows make a sequence."""
+    folds = Folds.of(len(states) // steps, steps, seed, states.device)
+    plain = linear(states, labels, classes, folds, seed)
+    if effort == "linear":
+        return plain
+    together = _together(plain, states, labels, classes, folds, seed)
+    candidates = [plain.held_out, together.held_out]
+    near = torch.full_like(plain.seen, torch.nan)
+    few = folds.some(0, LOOK, seed)
+    looked = neighbours(states, labels, classes, folds, few, seed).held_out[:, few]
+    chosen = _promising([each[few] for each in candidates], looked)
+    if len(chosen):
+        found = neighbours(states, labels[:, chosen], classes, folds, seed=seed)
+        near[chosen] = found.estimate
+        for mixed in _mixed([each[:, chosen] for each in candidates], found.held_out):
+            candidates.append(plain.held_out.index_copy(1, chosen, mixed))
+    if effort == "full":
+        candidates.append(perceptron(states, labels, classes, folds, seed))
+    picked, lead = _picked(torch.stack(candidates), folds)
+    seen = torch.full_like(torch.stack(candidates)[:, 0], torch.nan)
+    seen[:2] = torch.stack([plain.seen, together.seen])
+    return Scored(picked, seen.gather(0, lead[None])[0], near)
 
 
-def _best_temperature(losses: Float[Tensor, "temperatures lags"]) -> Float[Tensor, " lags"]:
-    best: Tensor = losses.new_tensor(TEMPERATURES)[losses.argmin(0)]
-    return best
+def _mixed(
+    candidates: list[Float[Tensor, "rows lags"]], near: Float[Tensor, "bandwidths rows lags"]
+) -> list[Float[Tensor, "rows lags"]]:
+    """Neighbours may all be wrong: some weight stays with what the state says linearly."""
+    base = torch.stack(candidates).exp().mean(0)
+    return [((1 - share) * base + share * each).log() for share in KERNEL for each in near]
+
+
+def _promising(
+    candidates: list[Float[Tensor, "few lags"]], near: Float[Tensor, "bandwidths few lags"]
+) -> Int[Tensor, " chosen"]:
+    """The lags where neighbours do better on a few rows, by more than chance."""
+    best = torch.stack(candidates)
+    lead = best.mean(1).argmax(0).expand(1, *best.shape[1:])
+    gain = torch.stack(_mixed(candidates, near)) - best.gather(0, lead)
+    mean, error = gain.mean(1), gain.std(1) / math.sqrt(gain.shape[1])
+    return (mean > LEAD + SURE * error).any(0).nonzero()[:, 0]
+
+
+def _together(
+    plain: Scored,
+    states: Float[Tensor, "rows width"],
+    labels: Int[Tensor, "rows lags"],
+    classes: int,
+    folds: Folds,
+    seed: int,
+) -> Scored:
+    """Decode together, the surest first, where the linear decoder finds something; else as it."""
+    nothing_known = surprisal(labels, classes, None).mean(0) * math.log(2)
+    gain = plain.held_out.mean(0) + nothing_known
+    room = (len(states) // 4 - states.shape[1]) // (classes - 1)
+    chosen = gain.argsort(descending=True)[: max(0, min(TOGETHER, room))]
+    chosen = chosen[gain[chosen] > LEAD]
+    if len(chosen) < 2:
+        return plain
+    found = joint(states, labels[:, chosen], classes, folds, seed)
+    held_out, seen = plain.held_out.clone(), plain.seen.clone()
+    held_out[:, chosen], seen[chosen] = found.held_out, found.seen
+    return Scored(held_out, seen)
+
+
+def _picked(
+    held_out: Float[Tensor, "decoders rows lags"], folds: Folds
+) -> tuple[Float[Tensor, "rows lags"], Int[Tensor, " lags"]]:
+    """Each fold by the decoder that is best on the others, and the one that is best on all.
+
+    The first one gives way only to one that is better by more than chance.
+    """
+    each = torch.stack([held_out[:, part].sum(1) for part in folds.parts])
+    each[:, 0] += LEAD * torch.tensor([len(part) for part in folds.parts])[:, None].to(each)
+    picked = torch.empty_like(held_out[0])
+    for index, part in enumerate(folds.parts):
+        best = (each.sum(0) - each[index]).argmax(0)
+        picked[part] = held_out[:, part].gather(0, best.expand(1, len(part), -1))[0]
+    return picked, each.sum(0).argmax(0)
+
+
+def standardised(
+    states: Float[Tensor, "sequences steps width"],
+) -> Float[Tensor, "rows width"]:
+    """Every feature with mean 0 and variance 1; a constant one becomes 0."""
+    rows = states.flatten(0, 1)
+    centred = rows - rows.mean(0)
+    spread = centred.square().mean(0).sqrt()
+    return centred / torch.where(spread > 0, spread, 1.0)

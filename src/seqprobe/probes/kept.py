@@ -1,0 +1,157 @@
+"""What one site keeps of the past, distance by distance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from seqprobe.contracts import Estimate, Null
+from seqprobe.estimators.bootstrap import number_interval, resampled_means
+from seqprobe.estimators.information import DecodedBits
+from seqprobe.estimators.information.decoded import NULL
+
+METRICS = {
+    "bits_at_distance": "bits",
+    "total_bits": "bits",
+    "horizon": "steps",
+    "bits_per_state_float": "bits",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bits about each past input, and what is said about them."""
+
+    site: str
+    width: int
+    bits: DecodedBits
+    different: float
+    """Logarithm of the number of different states where they are few, else infinite."""
+
+    @classmethod
+    def of(
+        cls, site: str, states: Float[torch.Tensor, "sequences steps _"], bits: DecodedBits
+    ) -> Kept:
+        """With the number of states counted."""
+        rows = states.flatten(0, 1)
+        direction = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0))
+        count = len((rows @ direction.to(rows)).unique())
+        few = count < len(rows) // 10
+        return cls(site, states.shape[2], bits, math.log2(count) if few else math.inf)
+
+    @classmethod
+    def everywhere(
+        cls,
+        site: str,
+        states: Float[torch.Tensor, "sequences steps _"],
+        bits: DecodedBits,
+        past: Int[torch.Tensor, "sequences steps_read lags"],
+    ) -> Kept:
+        """What every position keeps of its own input stays: no distance takes anything away."""
+        same = [0] * past.shape[2]
+        spread = replace(
+            bits,
+            held_out=bits.held_out[:, same],
+            null=bits.null[:, same],
+            seen=bits.seen[same],
+            second=bits.second[same],
+            entropy=bits.entropy[same],
+            unusable=tuple(bits.unusable[0] for _ in same),
+            by_class=None,
+        )
+        return cls(site, states.shape[2], spread, math.inf)
+
+    def entry(self, curve: Float[np.ndarray, " lags"]) -> float:
+        """The first lag at which a curve lies in the null band; infinite if none does.
+
+        Of the lower confidence limit it is the first lag at which nothing is shown to be held.
+        """
+        inside = np.flatnonzero(~(curve > self.bits.band))
+        return float(inside[0]) if len(inside) else math.inf
+
+    def metrics(self, distance: int) -> dict[str, Estimate]:
+        """The headline numbers; all of them missing where no lag can be estimated."""
+        if all(self.bits.reasons):
+            why = self.bits.reasons[0]
+            return {name: Estimate.missing(unit, why) for name, unit in METRICS.items()}
+        held = self.entry(self.bits.low)
+        return {
+            "bits_at_distance": self._at(distance),
+            "total_bits": self._total(held, 1.0),
+            "horizon": self._horizon(held),
+            "bits_per_state_float": self._total(held, 1 / self.width),
+        }
+
+    @property
+    def _lags(self) -> int:
+        return len(self.bits.entropy)
+
+    @property
+    def _most(self) -> float:
+        """No more than this in all, of independent inputs."""
+        return min(float(self.bits.entropy.sum()), self.different)
+
+    def _at(self, distance: int) -> Estimate:
+        if distance < self._lags:
+            return self.bits.estimates()[distance]
+        because = f"distance {distance} was not measured; {self._lags - 1} was"
+        return Estimate.missing("bits", because)
+
+    def _total(self, held: float, share: float) -> Estimate:
+        """Of all lags before the first at which nothing is shown to be held."""
+        kept, n = slice(0, int(min(held, self._lags))), len(self.bits.held_out)
+        rows = self.bits.held_out[:, kept].sum(1) * share
+        null = Null(NULL, float(self.bits.null[:, kept].sum(1).mean()) * share)
+        drawn = resampled_means(rows[:, None], self.bits.seed)[:, 0]
+        ceiling = self._most * share if math.isfinite(self._most) else None
+        found = Estimate.sampled(
+            float(rows.mean()), "bits", number_interval(drawn, n), n=n, null=null, ceiling=ceiling
+        )
+        return replace(found, lower_bound=True)
+
+    def _horizon(self, held: float) -> Estimate:
+        bits, longest = self.bits, self._lags - 1
+        return Estimate.sampled(
+            held, "steps", (held, self.entry(bits.high)), n=len(bits.held_out),
+            longest=float(longest), null=Null(NULL, self.entry(bits.null.mean(0))),
+            beyond=f"the state still holds something at {longest} steps, the longest measured",
+        )  # fmt: skip
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Say when samples are too few for the width, or more was found than there can be."""
+        bits, warnings = self.bits, []
+        if "undersampled" in bits.verdicts or any(bits.reasons):
+            needed = math.ceil(bits.parameters / 0.139)
+            warnings.append(
+                f"{bits.rows} samples for a state of {self.width} numbers: the bound may be up to "
+                f"{bits.shortfall:.2f} bits per symbol too low; {needed} would bring that to 0.1: "
+                "raise --limit"
+            )
+        if bits.low.clip(0).sum() > self._most + 0.01:
+            warnings.append(
+                "more bits were found than independent symbols and the different states allow: "
+                "the symbols are not independent, or sequences repeat"
+            )
+        return tuple(warnings)
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """Of its part of the table."""
+        bits = self.bits
+        return {
+            "distance": range(len(bits.lower)),
+            "site": self.site,
+            "lower_bound": bits.lower,
+            "low": bits.low,
+            "high": bits.high,
+            "estimate": bits.estimate,
+            "null": bits.null.mean(0),
+            "null_high": bits.band,
+            "ceiling": bits.entropy,
+            "verdict": np.array(bits.verdicts),
+        }
