@@ -32,6 +32,10 @@ def _probe(name: str, old: str, new: str) -> Break:
     return Break(f"src/seqprobe/probes/{name}.py", old, new, f"tests/probes/test_{name}.py")
 
 
+def _kept(old: str, new: str) -> Break:
+    return Break("src/seqprobe/probes/kept.py", old, new, "tests/probes/test_bottleneck.py")
+
+
 def _estimator(name: str, old: str, new: str) -> Break:
     return Break(f"src/seqprobe/estimators/{name}.py", old, new, f"tests/estimators/test_{name}.py")
 
@@ -40,6 +44,19 @@ def _model(name: str, old: str, new: str, tests: str | None = None) -> Break:
     return Break(
         f"src/seqprobe/models/{name}.py", old, new, f"tests/models/test_{tests or name}.py"
     )
+
+
+def _information(name: str, old: str, new: str, tests: str) -> Break:
+    return Break(
+        f"src/seqprobe/estimators/information/{name}.py",
+        old,
+        new,
+        f"tests/estimators/information/test_{tests}.py",
+    )
+
+
+def _recorded(old: str, new: str) -> Break:
+    return Break("src/seqprobe/probes/recorded.py", old, new, "tests/probes/test_bottleneck.py")
 
 
 GRADIENT = "tests/probes/test_gradient_decay.py"
@@ -204,15 +221,139 @@ BREAKS = (
     _probe("position", "(plain - changed), 0.0", "(changed - plain), 0.0"),
     _probe("position", "index = steps[:, None] +", "index = steps[:, None] + 1 +"),
     _probe("position", "chances[present] = 0.0", "pass"),
-    _probe("bottleneck", "[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
-    _probe("bottleneck", "np.maximum(self.null_high, 0)", "np.full_like(self.null_high, -1.0)"),
-    _estimator("information", "total.minus(own)", "total"),
-    _estimator("information", "/ (1 - noise)).clamp(0,", "/ (1 - noise)).clamp(0.5,"),
-    _estimator("information", "held_out[index] * temperature[:, None]", "held_out[index]"),
-    _estimator(
-        "information", "states = _standardised(states)", "states = states - states.mean((0, 1))"
+    _recorded("[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
+    _recorded("[:, None] - lags]", "[:, None] - lags - 1]"),
+    _recorded("state[:, -steps:]", "state[:, :steps]"),
+    _recorded(".layers.get(site)", ".layers.get(site); state = state.roll(state.shape[2] // 2, 2)"),
+    _kept("float(self.bits.entropy.sum()), self.different)", "math.inf, math.inf)"),
+    _kept("few = count < len(rows) // 10", "few = True"),
+    _kept("few = count < len(rows) // 10", "few = False"),
+    _kept("~(curve > self.bits.band)", "~(curve > -1)"),
+    _kept("float(inside[0])", "float(inside[-1])"),
+    _kept("self._total(held, 1 / self.width)", "self._total(held, 1.0)"),
+    _probe("bottleneck_on_data", "-np.log2(shares)", "np.log2(shares)"),
+    _probe("bottleneck_on_data", "(before >= COMMON) & (before < RARE)", "(before < RARE)"),
+    _probe("bottleneck_on_data", "= read.flatten()", "= tokens.classes.flatten()"),
+    _probe("bottleneck_on_data", 'kinds[-1] = "all other tokens"', "pass"),
+    _probe("bottleneck_on_data", "int((counts >= FEWEST).sum()) + 1)", "CLASSES)"),
+    _probe("bottleneck_on_data", "{tokens.lost:.2f}", "{0:.2f}"),
+    _probe("capacity", "found.lower.cumsum()", "found.lower"),
+    _probe("capacity", "(sequences, sequences // 2)", "(sequences, sequences)"),
+    _probe("capacity", "8 * state.element_size()", "32"),
+    _probe("capacity", "(found.low > found.band)", "(found.low > -9)"),
+    _probe("capacity", "_total(found, 1 / width, precision)", "_total(found, 1.0, precision)"),
+    _information("linear", "total - own)", "total)", "decoder"),
+    _information(
+        "linear", "best(losses.sum(0) - losses[index])", "best(-losses.sum(0))", "decoder"
     ),
-    _estimator("information", "bias.to(whitened) + share.log()", "share.log()"),
+    _information(
+        "decoder", "decoded(standardised(states)", "decoded(states.flatten(0, 1)", "decoder"
+    ),
+    _information("decoder", "labels[..., some].roll(1, dims=0)", "labels[..., some]", "decoder"),
+    _information(
+        "decoder",
+        "[plain.held_out, together.held_out]",
+        "[plain.held_out, plain.held_out]",
+        "decoder",
+    ),
+    _information("decoded", "self.low > self.band, guess", "self.low < 9, guess", "decoder"),
+    _information("decoded", "(lower + self.seen.clip(0)) / 2", "lower", "decoder"),
+    _information("decoded", "np.fmax(middle, self.second)", "middle", "decoder"),
+    _information(
+        "decoded",
+        "resampled_means(self.held_out, ",
+        "resampled_means(self.held_out + 0.2, ",
+        "decoder",
+    ),
+    _information("decoded", "few and not any_", "few", "refusals"),
+    _information("decoded", "np.maximum(null, 0.0)", "null - 1", "decoder"),
+    _information(
+        "conditional", "ADJACENT, RECENT, NULLS = 2", "ADJACENT, RECENT, NULLS = 0", "conditional"
+    ),
+    _information("conditional", "whitened[..., :known] = 0", "pass", "conditional"),
+    _information("conditional", ".roll(1, dims=0)", ".roll(0, dims=0)", "conditional"),
+    _information("conditional", "_Reader.fit(total - own,", "_Reader.fit(total,", "conditional"),
+    _information(
+        "regression",
+        "torch.linalg.cholesky(products.squares / count)",
+        "torch.eye(products.squares.shape[-1]).double().expand_as(products.squares)",
+        "regression",
+    ),
+    _information("regression", "((squared - noise) / (1 - noise))", "squared", "regression"),
+    _information(
+        "regression", "_Prediction.fit(total - own)", "_Prediction.fit(total)", "regression"
+    ),
+    _information("regression", "inputs.roll(1, dims=0)", "inputs", "regression"),
+    _information("recall", "recall(rows, of,", "recall(of.to(rows), of,", "recall"),
+    _information("recall", "labels.roll(1, dims=0)", "labels", "recall"),
+    _information(
+        "critic", "self(together) + 1 -", "self.scale * together - self.offset + 1 -", "critic"
+    ),
+    _information("critic", "clip(apart).exp().mean().log()", "0", "critic"),
+    _information("critic", "inside[fold] = True", "pass", "critic"),
+    _information("critic", "kinds = [held_out,", "kinds = [seen,", "critic"),
+    _information("contrast", ".diagonal() + math.log(len(scores))", ".diagonal()", "contrast"),
+    _information("contrast", "folds[:number] + folds[number + 1 :]", "folds", "contrast"),
+    _information("density_ratio", "F.softplus(-together)", "F.softplus(together)", "critic"),
+    _information("density_ratio", "lerp_(weight, 1 - AVERAGE)", "lerp_(weight, 0)", "critic"),
+    _information("density_ratio", "y.at(of_another(sequences, generator))", "y", "critic"),
+    _information("tied", "sum(cross.shape) / pairs.count", "0.0", "embedded"),
+    _information("tied", "-0.5 * tokens.square()", "0 * tokens.square()", "embedded"),
+    _information("tied", "gram += embedded.T", "gram = embedded.T", "embedded"),
+    _information("tied", "- torch.outer(states.mean, mean)", "", "embedded"),
+    _information("transmission", "pairwise(starts[:-1]):", "pairwise(starts[1:]):", "online_code"),
+    _information("transmission", "else before + own", "else own", "online_code"),
+    _information(
+        "transmission", "rest = before - self._moments(last)", "rest = before", "online_code"
+    ),
+    _information("transmission", "1 / (rows + 2)", "1e-12", "online_code"),
+    _information(
+        "transmission", "losses.amin(1).argmin(0)", "losses.amin(1).argmax(0)", "online_code"
+    ),
+    _information("entropy", "-shares.gather", "shares.gather", "decoder"),
+    _information(
+        "folds", "part[:, None] * steps + within", "part[:, None] + within * sequences", "decoder"
+    ),
+    _information("temperature", "losses.argmin(0)", "losses.argmax(0)", "decoder"),
+    _information("discriminant", "/ (1 - noise)).clamp(0,", "/ (1 - noise)).clamp(0.5,", "decoder"),
+    _information("discriminant", "bias.to(whitened)", "0 * bias.to(whitened)", "decoder"),
+    _information("discriminant", "weight, bias, share.log()", "weight, bias, 0 * share", "decoder"),
+    _information("moments", "gram += some.T", "gram = some.T", "moments"),
+    _information("moments", "a - b for", "a + b for", "moments"),
+    _information("moments", "self.class_counts + 0.5", "self.class_counts", "moments"),
+    _information(
+        "moments", "argsort(stable=True) // lags", "argsort(stable=True) % lags", "moments"
+    ),
+    _information("joint", "total - own", "total", "joint"),
+    _information("joint", "known / moments.count)", "width / moments.count)", "joint"),
+    _information("joint", "-rows.sum(0", "rows.sum(0", "joint"),
+    _information("joint", "bias - weights[", "bias + weights[", "joint"),
+    _information("joint", "GUESSES = 8", "GUESSES = 1", "joint"),
+    _information("joint", "chances.log_softmax(1)", "chances", "joint"),
+    _information("joint", "scores(states) + added", "scores(states) + 0 * added", "joint"),
+    _information("joint", "joint.logsumexp(1).gather", "joint.amax(1).gather", "joint"),
+    _information(
+        "neighbours",
+        "others = folds.others(index)",
+        "others = torch.arange(len(states))",
+        "neighbours",
+    ),
+    _information("neighbours", "(-away / width)", "(away / width)", "neighbours"),
+    _information("neighbours", "torch.digamma(rank)", "torch.log(rank)", "neighbours"),
+    _information("neighbours", "same.shape[1] + 1 / share", "torch.ones_like(share)", "neighbours"),
+    _information(
+        "perceptron", "train = folds.others(index)", "train = torch.cat(folds.parts)", "perceptron"
+    ),
+    _information("perceptron", "folds.parts[(index + 1) % len(folds)]", "part", "perceptron"),
+    _information("perceptron", "nn.GELU()", "nn.Identity()", "perceptron"),
+    _information("perceptron", "torch.random.fork_rng(), ", "", "perceptron"),
+    _information("refusals", "sequences < FEWEST_SEQUENCES", "False", "refusals"),
+    _information("refusals", "not torch.isfinite(states).all()", "False", "refusals"),
+    _information("refusals", "(states == states[0, 0]).all()", "False", "refusals"),
+    _information("refusals", "or different < len(marks) // 10", "", "refusals"),
+    _information("refusals", "<= COPIES * len(marks)", "<= len(marks)", "refusals"),
+    _information("refusals", "len(labels) < classes", "False", "refusals"),
+    _information("refusals", "& (expected > 0).cpu()", "", "refusals"),
     _estimator("bootstrap", "stats.norm.sf(wide)", "(1 - level) / 2"),
     Break(
         "src/seqprobe/diagnosis/case.py",

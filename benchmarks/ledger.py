@@ -13,13 +13,18 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.polynomial import polynomial
+from torch.nn import functional
 
 import seqprobe
+from seqprobe.contracts import Observation, Probe
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.probes.bottleneck import Bottleneck
+from seqprobe.probes.bottleneck_on_data import BottleneckOnData
 from seqprobe.reference import layers, zoo
 
 Row = tuple[str, str, str, float, float]
 SPECTRUM = "jacobian-spectrum"
+WIDTH, NORMAL = 4, "-d/2 log2(1 - a^2k (1 - a²))"
 
 
 def measured(model: SequenceModel, probe: str, column: str, limit: int) -> np.ndarray:
@@ -164,6 +169,72 @@ def storage() -> Iterator[Row]:
         yield f"random replacement {q:g}", "bottleneck", "closed form", *_worst(curve, truth)
     curve = measured(zoo.memoryless(), "bottleneck", "lower_bound", 256)
     yield "memoryless", "bottleneck", "3 bits, then 0", *_worst(curve, 3 * np.eye(1, len(curve))[0])
+    curve = parity()
+    yield "parity of all symbols", "bottleneck", "0 bits", *_worst(curve, np.zeros(len(curve)))
+    for a in (0.5, 0.9):
+        curve = measured(zoo.leaky(a, WIDTH), "bottleneck", "estimate", 256)
+        kept = a ** (2 * np.arange(len(curve))) * (1 - a**2)
+        truth = -WIDTH / 2 * np.log2(1 - kept)
+        yield f"leaky integrator, {a:g}", "bottleneck", NORMAL, *_worst(curve, truth)
+    curve = conditional()
+    yield (
+        "present symbol of a sticky chain",
+        "bottleneck, on the data",
+        "0 bits for k > 0",
+        *_worst(curve, np.zeros(len(curve))),
+    )
+
+
+def parity() -> np.ndarray:
+    """Lower bounds where each state is the parity of all symbols so far."""
+    symbols = torch.randint(2, (256, 128), generator=torch.Generator().manual_seed(0))
+    state = symbols.cumsum(1).remainder(2)[..., None].float()
+    return observed(Bottleneck(20), symbols, state, 2)
+
+
+def conditional() -> np.ndarray:
+    """What the present symbol adds to nearer ones, where each is the last one nine times in ten."""
+    generator = torch.Generator().manual_seed(0)
+    symbols = torch.randint(8, (256, 128), generator=generator)
+    stays = torch.rand(symbols.shape, generator=generator) < 0.9
+    for step in range(1, symbols.shape[1]):
+        symbols[:, step] = torch.where(stays[:, step], symbols[:, step - 1], symbols[:, step])
+    state = functional.one_hot(symbols, 8).float()
+    return observed(BottleneckOnData(20), symbols, state, 8, "conditional")[1:]
+
+
+def observed(
+    probe: Probe,
+    symbols: torch.Tensor,
+    state: torch.Tensor,
+    classes: int,
+    column: str = "lower_bound",
+) -> np.ndarray:
+    """One column of a probe that is shown these states."""
+    observation = Observation(
+        sequences=range(len(symbols)),
+        inputs=symbols,
+        outputs=torch.zeros(*symbols.shape, 1),
+        states={"memory": state},
+        alphabet=torch.arange(classes),
+        frequencies=torch.full((classes,), 1 / classes),
+    )
+    found = probe.update(observation).compute()
+    return np.array(found.series[0].column(column), dtype=float)
+
+
+def capacities() -> Iterator[Row]:
+    """Bits in all; lower bounds too."""
+    for name, model, words, truth in (
+        ("shift register 5, 8 symbols", zoo.shift_register(5, 8), "D log2 K", 15),
+        ("shift register 12, 4 symbols", zoo.shift_register(12, 4), "D log2 K", 24),
+        ("memoryless", zoo.memoryless(), "3 bits", 3),
+    ):
+        report = seqprobe.analyze(
+            model, data="synthetic:iid", probes=("capacity",), length=128, limit=256, distance=20
+        )
+        found = np.array([report["capacity"].metrics["bits"].value], dtype=float)
+        yield name, "capacity", words, *_worst(found, np.array([truth], dtype=float))
 
 
 def _worst(curve: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -181,7 +252,7 @@ def main() -> None:
     )
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
-    for part in (gradients, spectra, paths, costs, influence, storage):
+    for part in (gradients, spectra, paths, costs, influence, storage, capacities):
         for model, probe, truth, under, over in part():
             print(f"| {model} | `{probe}` | {truth} | {under:.1e} | {over:.1e} |")
             sys.stdout.flush()
