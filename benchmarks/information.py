@@ -118,7 +118,7 @@ def peers() -> None:
     print(
         "\nLogistic regression: scikit-learn, C = 0.1, fitted to four fifths of the sequences and"
         "\nscored on the rest, negative bits set to 0. Per feature: `mutual_info_classif`, the"
-        "\nlargest of all features. InfoNCE: skipped, this version of seqprobe has none.\n"
+        "\nlargest of all features. InfoNCE stands in pairs.md.\n"
     )
 
 
