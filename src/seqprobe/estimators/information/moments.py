@@ -1,6 +1,7 @@
 """Sufficient statistics of the closed-form decoders; batches, folds and ranks simply add."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -8,10 +9,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _ROWS = 2048
+S = TypeVar("S", bound="Sums")
 
 
 @dataclass(frozen=True)
-class Moments:
+class Sums:
+    """Sums over rows, field by field: those of two batches add, and those of one are taken off."""
+
+    def __add__(self: S, other: S) -> S:
+        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
+        return type(self)(*(a + b for a, b in pairs))
+
+    def __sub__(self: S, other: S) -> S:
+        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
+        return type(self)(*(a - b for a, b in pairs))
+
+
+@dataclass(frozen=True)
+class Moments(Sums):
     """Sums over rows of states and their labels; each row has one label per lag.
 
     Products are taken in the precision of the states, a few rows at a time, and summed in double
@@ -34,14 +49,6 @@ class Moments:
             gram += some.T @ some
         totals, counts = class_sums(states, labels, classes)
         return cls(len(states), states.double().sum(0), gram, totals, counts)
-
-    def __add__(self, other: "Moments") -> "Moments":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return Moments(*(a + b for a, b in pairs))
-
-    def __sub__(self, other: "Moments") -> "Moments":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return Moments(*(a - b for a, b in pairs))
 
     @property
     def mean(self) -> Float[Tensor, " width"]:

@@ -18,6 +18,7 @@ from seqprobe.estimators.information.decoded import DecodedBits
 from seqprobe.estimators.information.decoder import standardised
 from seqprobe.estimators.information.discriminant import cholesky, whiten
 from seqprobe.estimators.information.folds import Folds
+from seqprobe.estimators.information.moments import Sums
 from seqprobe.estimators.information.refusals import of_states
 
 
@@ -74,8 +75,8 @@ def _gains(
 
 
 @dataclass(frozen=True)
-class _Products:
-    """Sums of products of states and inputs; they add, as `Moments` do."""
+class _Products(Sums):
+    """Of products of states and inputs."""
 
     count: int
     total: Float[Tensor, " width"]
@@ -90,14 +91,6 @@ class _Products:
         cross = (inputs.flatten(1).T @ states).unflatten(0, inputs.shape[1:])
         squares = torch.einsum("rlf,rlg->lfg", inputs, inputs)
         return cls(len(states), states.sum(0), states.T @ states, cross, squares)
-
-    def __add__(self, other: "_Products") -> "_Products":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return _Products(*(a + b for a, b in pairs))
-
-    def __sub__(self, other: "_Products") -> "_Products":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return _Products(*(a - b for a, b in pairs))
 
 
 @dataclass(frozen=True)

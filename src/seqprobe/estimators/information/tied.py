@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from seqprobe.estimators.information.discriminant import cholesky
-from seqprobe.estimators.information.moments import Moments
+from seqprobe.estimators.information.moments import Moments, Sums
 
 CLOSEST = 1 - 1e-4
 _ROWS = 2048
@@ -36,7 +36,7 @@ class Whitener:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Sums):
     """Sums over rows of embedded tokens and of their products, with each other and with states."""
 
     count: int
@@ -63,14 +63,6 @@ class Pairs:
             cross += h.T @ embedded
             total += embedded.double().sum(0)
         return cls(len(states), total, gram, cross, tokens.bincount(minlength=len(embedding)))
-
-    def __add__(self, other: "Pairs") -> "Pairs":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return Pairs(*(a + b for a, b in pairs))
-
-    def __sub__(self, other: "Pairs") -> "Pairs":
-        pairs = zip(self.__dict__.values(), other.__dict__.values(), strict=True)
-        return Pairs(*(a - b for a, b in pairs))
 
 
 @dataclass(frozen=True)
