@@ -270,9 +270,11 @@ BREAKS = (
     _information(
         "conditional", "ADJACENT, RECENT, NULLS = 2", "ADJACENT, RECENT, NULLS = 0", "conditional"
     ),
-    _information("conditional", "whitened[..., :known] = 0", "pass", "conditional"),
+    _information("discriminant", "whitened[..., :known] = 0", "pass", "conditional"),
     _information("conditional", ".roll(1, dims=0)", ".roll(0, dims=0)", "conditional"),
-    _information("conditional", "_Reader.fit(total - own,", "_Reader.fit(total,", "conditional"),
+    _information(
+        "conditional", "Discriminant.fit(total - own,", "Discriminant.fit(total,", "conditional"
+    ),
     _information(
         "regression",
         "torch.linalg.cholesky(products.squares / count)",

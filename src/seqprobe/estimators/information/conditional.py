@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from seqprobe.estimators.information import temperature
 from seqprobe.estimators.information.decoded import DecodedBits
 from seqprobe.estimators.information.decoder import null_lags, standardised
-from seqprobe.estimators.information.discriminant import canonical, cholesky, whiten
+from seqprobe.estimators.information.discriminant import Discriminant
 from seqprobe.estimators.information.folds import Folds
 from seqprobe.estimators.information.moments import Moments, class_sums
 from seqprobe.estimators.information.refusals import refusals
@@ -166,11 +166,11 @@ def _gain(
         for part, gram in zip(folds.parts, grams, strict=True)
     ]
     total = reduce(add, each)
-    readers = [_Reader.fit(total - own, known.shape[1]) for own in each]
+    readers = [Discriminant.fit(total - own, known=known.shape[1]) for own in each]
 
     def told(index: int, rows: Int[Tensor, " some"]) -> tuple[Tensor, Tensor, Tensor]:
         offset = before.log_chances(index, tokens[rows], lag)[:, None].to(states)
-        return readers[index].scores(features[rows])[:, None], offset, label[rows]
+        return readers[index].scores(features[rows]), offset, label[rows]
 
     losses = torch.stack(
         [
@@ -201,27 +201,3 @@ def _moments(
     totals, counts = class_sums(features, labels, classes)
     whole = torch.cat([rows, below]).double()
     return Moments(len(features), features.double().sum(0), whole, totals, counts)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Scores of the classes, from what is left of the state when known features are taken out."""
-
-    mean: Float[Tensor, " features"]
-    weight: Float[Tensor, "classes features"]
-    bias: Float[Tensor, " classes"]
-
-    @classmethod
-    def fit(cls, moments: Moments, known: int) -> "_Reader":
-        """In the coordinates of the Cholesky factor the state comes after what is known."""
-        root, mean = cholesky(moments.covariance).to(moments.mean), moments.mean
-        centred = moments.class_totals - moments.class_counts[..., None] * mean
-        share = moments.shares
-        whitened = whiten(root, centred / moments.count / share.sqrt()[..., None])
-        whitened[..., :known] = 0
-        mix, bias = canonical(whitened, share, (len(mean) - known) / moments.count)
-        weight = whiten(root.T.contiguous(), mix @ whitened, upper=True)
-        return cls(mean, weight[0], bias[0])
-
-    def scores(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, "rows classes"]:
-        return (features - self.mean) @ self.weight.T + self.bias

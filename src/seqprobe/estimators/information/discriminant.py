@@ -28,17 +28,20 @@ class Discriminant:
     log_share: Float[Tensor, "lags classes"]
 
     @classmethod
-    def fit(cls, moments: Moments, ridge: float = 0.0) -> "Discriminant":
+    def fit(cls, moments: Moments, ridge: float = 0.0, known: int = 0) -> "Discriminant":
         """With one covariance for all classes and lags.
 
         A `ridge` is added to all variances (Regularized discriminant analysis, Friedman, 1989); it
-        helps where there are not many more rows than features.
+        helps where there are not many more rows than features. Of the first `known` features
+        nothing is read, and their linear traces are taken out of the others: in the coordinates of
+        the Cholesky factor the others come after them.
         """
         root, mean, share = cholesky(moments.covariance, ridge), moments.mean, moments.shares
-        noise = _freedom(root, ridge) / moments.count
+        noise = (_freedom(root, ridge) - known) / moments.count
         centred = moments.class_totals - moments.class_counts[..., None] * mean
         root = root.to(mean)
         whitened = whiten(root, centred / moments.count / share.sqrt()[..., None])
+        whitened[..., :known] = 0
         mix, bias = canonical(whitened, share, noise)
         weight = whiten(root.T.contiguous(), mix @ whitened, upper=True)
         return cls(mean, weight, bias, share.log())
