@@ -19,8 +19,6 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
-from seqprobe.errors import NotApplicable
-from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 from seqprobe.estimators.information import (
     Effort,
     OnlineCode,
@@ -96,20 +94,11 @@ class Bottleneck(Probe):
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
-        sequences = len(evidence["read"])
-        if sequences < FEWEST_SEQUENCES:
-            raise NotApplicable(
-                "too few sequences to hold any out",
-                got=str(sequences),
-                expected=f"at least {FEWEST_SEQUENCES}",
-                do="Raise --limit.",
-            )
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
-        series: tuple[Series, ...] = ()
-        if not len(alphabet):
-            sites = self._of_noise(seen)
-        else:
-            sites, series = self._of_symbols(seen, alphabet, evidence)
+        symbols = len(alphabet) > 0
+        sites, series = (
+            self._of_symbols(seen, alphabet, evidence) if symbols else (self._of_noise(seen), ())
+        )
         metrics = sites[0].metrics(self.distance)
         return Measurement(
             headline=_headline(metrics, self.distance),

@@ -12,8 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
-from seqprobe.errors import NotApplicable
-from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 from seqprobe.estimators.information import (
     DecodedBits,
     conditional_bits,
@@ -61,8 +59,6 @@ class BottleneckOnData(Probe):
         return kept
 
     def measure(self, evidence: Evidence) -> Measurement:
-        if len(evidence["read"]) < FEWEST_SEQUENCES:
-            raise NotApplicable("too few sequences to hold any out")
         seen = Recorded.of(evidence)
         tokens = _classes(seen.read)
         lags, classes = seen.lagged(tokens.classes), tokens.number

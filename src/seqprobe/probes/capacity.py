@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,15 +13,11 @@ from seqprobe.contracts import (
     Evidence,
     Measurement,
     Needs,
-    Null,
     Observation,
     Probe,
     Series,
 )
-from seqprobe.errors import NotApplicable
-from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES, number_interval, resampled_means
 from seqprobe.estimators.information import DecodedBits, recalled_bits
-from seqprobe.estimators.information.decoded import NULL
 from seqprobe.probes.recorded import Recorded, recorded
 
 SEQUENCES, SYMBOLS, LIMITED = 128, 64, 0.95
@@ -73,13 +69,6 @@ class Capacity(Probe):
 
     def measure(self, evidence: Evidence) -> Measurement:
         sequences = len(evidence["read"])
-        if sequences < FEWEST_SEQUENCES:
-            raise NotApplicable(
-                "too few sequences to hold any out",
-                got=str(sequences),
-                expected=f"at least {FEWEST_SEQUENCES}",
-                do="Raise --limit.",
-            )
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
         width, precision = seen.together.shape[2], int(evidence["precision"][0])
         all_, half = (
@@ -109,22 +98,10 @@ def _metrics(
 ) -> dict[str, Estimate]:
     most = min(float(found.entropy.sum()), float(width * precision))
     return {
-        "bits": _total(found, 1.0, most),
-        "bits_per_state_float": _total(found, 1 / width, precision),
-        "at_half_the_sequences": _total(half, 1.0, most),
+        "bits": found.total(1.0, most),
+        "bits_per_state_float": found.total(1 / width, precision),
+        "at_half_the_sequences": half.total(1.0, most),
     }
-
-
-def _total(found: DecodedBits, share: float, most: float) -> Estimate:
-    """Up to the first symbol of which nothing is recalled; any number of them gives a bound."""
-    if all(found.reasons):
-        return Estimate.missing("bits", found.reasons[0])
-    kept = slice(0, int(np.argmin([*(found.low > found.band), False])))
-    n, rows = len(found.held_out), found.held_out[:, kept].sum(1) * share
-    null = Null(NULL, float(found.null[:, kept].sum(1).mean()) * share)
-    interval = number_interval(resampled_means(rows[:, None], found.seed)[:, 0], n)
-    total = Estimate.sampled(float(rows.mean()), "bits", interval, n=n, null=null, ceiling=most)
-    return replace(total, lower_bound=True)
 
 
 def _limited(metrics: dict[str, Estimate]) -> bool:

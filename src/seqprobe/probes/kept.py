@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 
 from seqprobe.contracts import Estimate, Null
-from seqprobe.estimators.bootstrap import number_interval, resampled_means
 from seqprobe.estimators.information import DecodedBits
 from seqprobe.estimators.information.decoded import NULL
 
@@ -65,25 +64,16 @@ class Kept:
         )
         return cls(site, states.shape[2], spread, math.inf)
 
-    def entry(self, curve: Float[np.ndarray, " lags"]) -> float:
-        """The first lag at which a curve lies in the null band; infinite if none does.
-
-        Of the lower confidence limit it is the first lag at which nothing is shown to be held.
-        """
-        inside = np.flatnonzero(~(curve > self.bits.band))
-        return float(inside[0]) if len(inside) else math.inf
-
     def metrics(self, distance: int) -> dict[str, Estimate]:
         """The headline numbers; all of them missing where no lag can be estimated."""
         if all(self.bits.reasons):
             why = self.bits.reasons[0]
             return {name: Estimate.missing(unit, why) for name, unit in METRICS.items()}
-        held = self.entry(self.bits.low)
         return {
             "bits_at_distance": self._at(distance),
-            "total_bits": self._total(held, 1.0),
-            "horizon": self._horizon(held),
-            "bits_per_state_float": self._total(held, 1 / self.width),
+            "total_bits": self.bits.total(1.0, self._most),
+            "horizon": self._horizon(),
+            "bits_per_state_float": self.bits.total(1 / self.width, self._most / self.width),
         }
 
     @property
@@ -101,23 +91,12 @@ class Kept:
         because = f"distance {distance} was not measured; {self._lags - 1} was"
         return Estimate.missing("bits", because)
 
-    def _total(self, held: float, share: float) -> Estimate:
-        """Of all lags before the first at which nothing is shown to be held."""
-        kept, n = slice(0, int(min(held, self._lags))), len(self.bits.held_out)
-        rows = self.bits.held_out[:, kept].sum(1) * share
-        null = Null(NULL, float(self.bits.null[:, kept].sum(1).mean()) * share)
-        drawn = resampled_means(rows[:, None], self.bits.seed)[:, 0]
-        ceiling = self._most * share if math.isfinite(self._most) else None
-        found = Estimate.sampled(
-            float(rows.mean()), "bits", number_interval(drawn, n), n=n, null=null, ceiling=ceiling
-        )
-        return replace(found, lower_bound=True)
-
-    def _horizon(self, held: float) -> Estimate:
+    def _horizon(self) -> Estimate:
         bits, longest = self.bits, self._lags - 1
+        held = bits.entry(bits.low)
         return Estimate.sampled(
-            held, "steps", (held, self.entry(bits.high)), n=len(bits.held_out),
-            longest=float(longest), null=Null(NULL, self.entry(bits.null.mean(0))),
+            held, "steps", (held, bits.entry(bits.high)), n=len(bits.held_out),
+            longest=float(longest), null=Null(NULL, bits.entry(bits.null.mean(0))),
             beyond=f"the state still holds something at {longest} steps, the longest measured",
         )  # fmt: skip
 

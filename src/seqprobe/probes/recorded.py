@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqprobe.contracts import Evidence, Observation
 from seqprobe.errors import NotApplicable
+from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 
 ALL = "all states"
 MOST = 2**26
@@ -57,6 +58,13 @@ class Recorded:
     @classmethod
     def of(cls, evidence: Evidence) -> Recorded:
         """From the rows that `recorded` gave."""
+        if len(evidence["read"]) < FEWEST_SEQUENCES:
+            raise NotApplicable(
+                "too few sequences to hold any out",
+                got=str(len(evidence["read"])),
+                expected=f"at least {FEWEST_SEQUENCES}",
+                do="Raise --limit.",
+            )
         names = evidence["parts"][0].tolist()
         parts = {name: torch.from_numpy(evidence[f"state {name}"]) for name in names}
         return cls(torch.from_numpy(evidence["read"]), parts)

@@ -1,7 +1,7 @@
 """What decoders found, and how far it can be trusted."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from seqprobe.contracts import SATURATED, Estimate, Null
-from seqprobe.estimators.bootstrap import curve_interval, resampled_means
+from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
 
 NULL = "symbols of other sequences"
 LOOSE = 0.1
@@ -88,6 +88,29 @@ class DecodedBits:
         guess = np.fmax(middle, self.second).clip(lower, self.entropy)
         best: np.ndarray = np.where(self.low > self.band, guess, lower)
         return best
+
+    def entry(self, curve: Float64[np.ndarray, " lags"]) -> float:
+        """The first lag at which a curve lies in the null band; infinite if none does.
+
+        Of `low` it is the first lag at which nothing is shown to be there.
+        """
+        inside = np.flatnonzero(~(curve > self.band))
+        return float(inside[0]) if len(inside) else math.inf
+
+    def total(self, share: float, ceiling: float) -> Estimate:
+        """A share of the bound, summed up to the first lag at which nothing is shown to be there.
+
+        For independent symbols the sum is a bound too, of what is known about all of them.
+        """
+        if all(self.reasons):
+            return Estimate.missing("bits", self.reasons[0])
+        kept = slice(0, int(min(self.entry(self.low), len(self.entropy))))
+        rows, n = self.held_out[:, kept].sum(1) * share, len(self.held_out)
+        null = Null(NULL, float(self.null[:, kept].sum(1).mean()) * share)
+        interval = number_interval(resampled_means(rows[:, None], self.seed)[:, 0], n)
+        most = ceiling if math.isfinite(ceiling) else None
+        found = Estimate.sampled(float(rows.mean()), "bits", interval, n=n, null=null, ceiling=most)
+        return replace(found, lower_bound=True)
 
     @property
     def shortfall(self) -> float:
