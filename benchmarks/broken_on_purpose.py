@@ -248,9 +248,7 @@ BREAKS = (
     _held("self.entry(self.low)", "self.entry(self.entropy)"),
     _probe("capacity", "found.total(1 / width, precision)", "found.total(1.0, precision)"),
     _information("linear", "total - own)", "total)", "decoder"),
-    _information(
-        "linear", "best(losses.sum(0) - losses[index])", "best(-losses.sum(0))", "decoder"
-    ),
+    _information("cross_fit", "best(total - each[index])", "best(-total)", "decoder"),
     _information(
         "decoder", "decoded(standardised(states)", "decoded(states.flatten(0, 1)", "decoder"
     ),

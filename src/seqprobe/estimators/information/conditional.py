@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqprobe.estimators.information import temperature
+from seqprobe.estimators.information.cross_fit import cross_fitted
 from seqprobe.estimators.information.decoded import DecodedBits
 from seqprobe.estimators.information.decoder import null_lags, standardised
 from seqprobe.estimators.information.discriminant import Discriminant
 from seqprobe.estimators.information.folds import Folds
 from seqprobe.estimators.information.moments import Moments, class_sums
 from seqprobe.estimators.information.refusals import refusals
-from seqprobe.estimators.information.temperature import cautious
 
 ADJACENT, RECENT, NULLS = 2, 4, 5
 
@@ -168,24 +168,20 @@ def _gain(
     total = reduce(add, each)
     readers = [Discriminant.fit(total - own, known=known.shape[1]) for own in each]
 
-    def told(index: int, rows: Int[Tensor, " some"]) -> tuple[Tensor, Tensor, Tensor]:
+    def scored(index: int, rows: Int[Tensor, " some"]) -> tuple[Tensor, Tensor, Tensor]:
         offset = before.log_chances(index, tokens[rows], lag)[:, None].to(states)
         return readers[index].scores(features[rows]), offset, label[rows]
 
-    losses = torch.stack(
-        [
-            temperature.mean_losses(*told(index, folds.some(index, temperature.ROWS, seed)))
-            for index in range(len(folds))
-        ]
-    )
-    gain = states.new_empty(len(states))
-    for index, part in enumerate(folds.parts):
-        factor = temperature.best(losses.sum(0) - losses[index])
-        scores, offset, right = told(index, part)
+    def losses(index: int, rows: Int[Tensor, " some"]) -> Tensor:
+        return temperature.mean_losses(*scored(index, rows))
+
+    def told(index: int, rows: Int[Tensor, " some"], factor: Float[Tensor, " 1"]) -> Tensor:
+        scores, offset, right = scored(index, rows)
         without = offset.gather(2, right[..., None])[..., 0]
         with_state = temperature.log_likelihood(scores, factor, offset, right)
-        gain[part] = cautious(with_state - without, 1.0)[:, 0]
-    return gain
+        return temperature.cautious(with_state - without, 1.0)
+
+    return cross_fitted(losses, told, folds, seed).held_out[:, 0]
 
 
 def _moments(

@@ -14,11 +14,12 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from seqprobe.estimators.information.cross_fit import Scored
 from seqprobe.estimators.information.decoded import DecodedBits
 from seqprobe.estimators.information.entropy import entropies, surprisal
 from seqprobe.estimators.information.folds import Folds
 from seqprobe.estimators.information.joint import joint
-from seqprobe.estimators.information.linear import Scored, linear
+from seqprobe.estimators.information.linear import linear
 from seqprobe.estimators.information.neighbours import neighbours
 from seqprobe.estimators.information.perceptron import perceptron
 from seqprobe.estimators.information.refusals import refusals
@@ -131,8 +132,9 @@ def decoded(
             candidates.append(plain.held_out.index_copy(1, chosen, mixed))
     if effort == "full":
         candidates.append(perceptron(states, labels, classes, folds, seed))
-    picked, lead = _picked(torch.stack(candidates), folds)
-    seen = torch.full_like(torch.stack(candidates)[:, 0], torch.nan)
+    held_out = torch.stack(candidates)
+    picked, lead = _picked(held_out, folds)
+    seen = torch.full_like(held_out[:, 0], torch.nan)
     seen[:2] = torch.stack([plain.seen, together.seen])
     return Scored(picked, seen.gather(0, lead[None])[0], near)
 

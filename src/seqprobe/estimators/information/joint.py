@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqprobe.estimators.information import temperature
+from seqprobe.estimators.information.cross_fit import Scored, cross_fitted
 from seqprobe.estimators.information.discriminant import canonical, cholesky
 from seqprobe.estimators.information.folds import Folds
-from seqprobe.estimators.information.linear import Scored
 from seqprobe.estimators.information.moments import Moments
 
 GUESSES = 8
@@ -139,41 +139,6 @@ class _Guesses(NamedTuple):
         return _Guesses(symbols, chances.log_softmax(1))
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """A chain for each fold, and its losses at each temperature on a few rows of that fold."""
-
-    chains: tuple[Chain, ...]
-    losses: Float[Tensor, "folds temperatures lags"]
-
-    @classmethod
-    def of(
-        cls,
-        states: Float[Tensor, "rows width"],
-        labels: Int[Tensor, "rows lags"],
-        classes: int,
-        folds: Folds,
-        seed: int,
-    ) -> "_Fitted":
-        each = [
-            Moments.of(features(states[part], labels[part], classes), labels[part, :0], classes)
-            for part in folds.parts
-        ]
-        total = reduce(add, each)
-        chains = tuple(Chain.fit(total - own, classes, states.shape[1]) for own in each)
-        losses = []
-        for index, chain in enumerate(chains):
-            some = folds.some(index, temperature.ROWS, seed)
-            scores = chain.informed(states[some], labels[some])
-            losses.append(temperature.mean_losses(scores, chain.log_share, labels[some]))
-        return cls(chains, torch.stack(losses))
-
-    def factor(self, index: int | None = None) -> Float[Tensor, " lags"]:
-        """The best temperatures on the folds other than this one."""
-        total = self.losses.sum(0)
-        return temperature.best(total if index is None else total - self.losses[index])
-
-
 def joint(
     states: Float[Tensor, "rows width"],
     labels: Int[Tensor, "rows lags"],
@@ -196,7 +161,7 @@ def recall(
     return _scored(_informed, states, labels, classes, folds, seed)
 
 
-Told = Callable[[Chain, Tensor, Tensor, Tensor], Tensor]
+Reader = Callable[[Chain, Tensor, Tensor, Tensor], Tensor]
 
 
 def _marginal(chain: Chain, states: Tensor, factor: Tensor, labels: Tensor) -> Tensor:
@@ -209,24 +174,30 @@ def _informed(chain: Chain, states: Tensor, factor: Tensor, labels: Tensor) -> T
 
 
 def _scored(
-    told: Told,
+    reader: Reader,
     states: Float[Tensor, "rows width"],
     labels: Int[Tensor, "rows lags"],
     classes: int,
     folds: Folds,
     seed: int,
 ) -> Scored:
-    fitted = _Fitted.of(states, labels, classes, folds, seed)
+    each = [
+        Moments.of(features(states[part], labels[part], classes), labels[part, :0], classes)
+        for part in folds.parts
+    ]
+    total = reduce(add, each)
+    chains = [Chain.fit(total - own, classes, states.shape[1]) for own in each]
     some = max(1, _SCORES // (GUESSES * classes * labels.shape[1]))
 
-    def on(rows: Tensor, chain: Chain, factor: Tensor) -> Tensor:
-        parts = zip(states[rows].split(some), labels[rows].split(some), strict=True)
-        return torch.cat([told(chain, h, factor, x) for h, x in parts])
+    def losses(index: int, rows: Int[Tensor, " some"]) -> Tensor:
+        scores = chains[index].informed(states[rows], labels[rows])
+        return temperature.mean_losses(scores, chains[index].log_share, labels[rows])
 
-    held_out = states.new_empty(labels.shape)
-    for index, part in enumerate(folds.parts):
-        held_out[part] = on(part, fitted.chains[index], fitted.factor(index))
-    return Scored(held_out, on(folds.parts[1], fitted.chains[0], fitted.factor()).mean(0))
+    def told(index: int, rows: Int[Tensor, " some"], factor: Float[Tensor, " lags"]) -> Tensor:
+        parts = zip(states[rows].split(some), labels[rows].split(some), strict=True)
+        return torch.cat([reader(chains[index], h, factor, x) for h, x in parts])
+
+    return cross_fitted(losses, told, folds, seed)
 
 
 def features(

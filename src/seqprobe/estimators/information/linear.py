@@ -2,30 +2,19 @@
 
 from functools import reduce
 from operator import add
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqprobe.estimators.information import temperature
+from seqprobe.estimators.information.cross_fit import Scored, cross_fitted
 from seqprobe.estimators.information.discriminant import Discriminant
 from seqprobe.estimators.information.folds import Folds
 from seqprobe.estimators.information.moments import Moments
 
 _SCORES = 2**19
 """Scores held at once, so that they stay in the cache."""
-
-
-class Scored(NamedTuple):
-    """Log-likelihoods of the labels in nats: of rows held out, and the mean of rows seen.
-
-    `near`: an estimate of the information by nearest neighbours, in nats, where there is one.
-    """
-
-    held_out: Float[Tensor, "rows lags"]
-    seen: Float[Tensor, " lags"]
-    near: Float[Tensor, " lags"] | None = None
 
 
 def linear(
@@ -39,28 +28,16 @@ def linear(
     each = [Moments.of(states[part], labels[part], classes) for part in folds.parts]
     total = reduce(add, each)
     fitted = [Discriminant.fit(total - own) for own in each]
-    losses = torch.stack(
-        [
-            _losses(d, states, labels, folds.some(i, temperature.ROWS, seed))
-            for i, d in enumerate(fitted)
-        ]
-    )
-    held_out = states.new_empty(labels.shape)
-    for index, (decoder, part) in enumerate(zip(fitted, folds.parts, strict=True)):
-        factor = temperature.best(losses.sum(0) - losses[index])
-        held_out[part] = _scored(decoder, factor, states[part], labels[part])
-    seen = folds.parts[1]
-    factor = temperature.best(losses.sum(0))
-    return Scored(held_out, _scored(fitted[0], factor, states[seen], labels[seen]).mean(0))
 
+    def losses(index: int, rows: Int[Tensor, " some"]) -> Tensor:
+        decoder = fitted[index]
+        scores = decoder.scores(states[rows])
+        return temperature.mean_losses(scores, decoder.log_share, labels[rows])
 
-def _losses(
-    decoder: Discriminant,
-    states: Float[Tensor, "rows width"],
-    labels: Int[Tensor, "rows lags"],
-    rows: Int[Tensor, " some"],
-) -> Float[Tensor, "temperatures lags"]:
-    return temperature.mean_losses(decoder.scores(states[rows]), decoder.log_share, labels[rows])
+    def told(index: int, rows: Int[Tensor, " some"], factor: Float[Tensor, " lags"]) -> Tensor:
+        return _scored(fitted[index], factor, states[rows], labels[rows])
+
+    return cross_fitted(losses, told, folds, seed)
 
 
 def _scored(

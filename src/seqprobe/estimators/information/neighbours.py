@@ -69,14 +69,14 @@ class _Known:
             torch.manual_seed(0)
             axes = torch.svd_lowrank(centred, q=min(AXES, *centred.shape))[2]
         counts = torch.stack([lag.bincount(minlength=classes) for lag in labels.T])
-        return cls(mean, axes, centred @ axes, labels.to(torch.int16), (counts + 1) / len(labels))
+        return cls(mean, axes, centred @ axes, labels.to(torch.int32), (counts + 1) / len(labels))
 
     def about(
         self, states: Float[Tensor, "rows width"], labels: Int[Tensor, "rows lags"]
     ) -> tuple[Float[Tensor, "bandwidths rows lags"], Float[Tensor, "rows lags"]]:
         """The share of weight on neighbours of the same label; and the terms of the estimate."""
         distances, nearest = self._nearest(states)
-        same = self.labels[nearest] == labels[:, None].to(torch.int16)
+        same = self.labels[nearest] == labels[:, None].to(torch.int32)
         scale = distances[:, 1:9].mean().clamp(min=1e-12)
         away = (distances - distances[:, :1]) / scale
         weights = torch.stack([(-away / width).softmax(1) for width in BANDWIDTHS])
