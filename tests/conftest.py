@@ -10,8 +10,9 @@ import torch
 from seqprobe.contracts import Measurement, Observation, Probe
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.costs import Costs
+from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.sequences.streams import IidStream, NoiseStream
+from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
 
 Show = Callable[..., Measurement]
 
@@ -54,14 +55,16 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
     needs = probe.needs
     if model.features:
         noise = NoiseStream(model.features, model.dtype)
+        stream: Stream = noise
         inputs, frequencies, alphabet = noise.take(numbers, time), None, None
     else:
         assert model.vocab_size is not None
-        stream = IidStream(torch.arange(model.vocab_size), model.vocab_size)
+        symbols = IidStream(torch.arange(model.vocab_size), model.vocab_size)
+        stream = symbols
         inputs, frequencies, alphabet = (
-            stream.take(numbers, time),
-            stream.frequencies,
-            stream.alphabet,
+            symbols.take(numbers, time),
+            symbols.frequencies,
+            symbols.alphabet,
         )
     derivatives = model.derivatives(inputs) if needs.gradients else None
     observed = derivatives.observed if derivatives else model.observe(inputs, gradients=False)
@@ -75,6 +78,8 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
         recurrence=model.recurrence(observed),
         embeddings=observed.embeddings,
         rerun=model,
+        interventions=Interventions(model, inputs),
+        longer=lambda length: stream.take(numbers, length),
         from_embeddings=partial(model.from_embeddings, inputs),
         jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
         frequencies=frequencies,

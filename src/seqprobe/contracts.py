@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -21,6 +21,7 @@ Status = Literal["problem", "attention", "fine", "info", "not applicable", "not 
 Source = Literal["theory", "paper", "our convention"]
 Stream = Literal["data", "iid"]
 Baseline = Literal["untrained", "iid", "data"]
+T = TypeVar("T")
 MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
 Cell = float | int | str | bool | None
 SATURATED = 0.98
@@ -413,6 +414,65 @@ class Recurrence(Protocol):
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Pieces of the sequences of a batch, with something changed in them.
+
+    Row i is a piece of `sequences[i]` (a row of the batch) and takes the place of what is there
+    from step `starts[i]` on. What hangs over the end of the sequence is left out.
+    """
+
+    sequences: Int[Tensor, " rows"]
+    starts: Int[Tensor, " rows"]
+    inputs: Int[Tensor, "rows steps"] | Float[Tensor, "rows steps features"]
+
+
+@runtime_checkable
+class Read(Protocol):
+    """Turns outputs of some rows at some steps of their sequences into numbers, (.., measures).
+
+    `sequences` are rows of the batch; `steps` are those of the whole sequence.
+    """
+
+    def __call__(
+        self,
+        outputs: Float[Tensor, "rows time classes"],
+        sequences: Int[Tensor, " rows"],
+        steps: Int[Tensor, "rows time"],
+        /,
+    ) -> Float[Tensor, "rows time measures"]: ...
+
+
+@runtime_checkable
+class Interventions(Protocol):
+    """What the model makes of a batch when something in it is changed.
+
+    Outputs are read at every step of the pieces, or at the `last` few; NaN where a piece hangs over
+    the end. They never are in memory all at once.
+    """
+
+    @property
+    def plain(self) -> Float[Tensor, "batch time classes"]:
+        """The outputs of the batch as it is."""
+        ...
+
+    def continued(
+        self, pieces: Pieces, read: Read, *, last: int | None = None
+    ) -> Float[Tensor, "rows read measures"]:
+        """The pieces, read after the first `starts` steps of their sequences as they are."""
+        ...
+
+    def fresh(
+        self, pieces: Pieces, read: Read, *, last: int | None = None
+    ) -> Float[Tensor, "rows read measures"]:
+        """The pieces alone: nothing was read before them."""
+        ...
+
+    def once(self, key: Hashable, work: Callable[[], T]) -> T:
+        """What `work` gives; done once for all probes that ask with the same key."""
+        ...
+
+
+@dataclass(frozen=True)
 class Observation:
     """One batch of sequences seen passing through the model.
 
@@ -420,9 +480,11 @@ class Observation:
     results do not depend on the batch size. `states` maps site names to per-step states, and
     `layers` the recurrent ones among them to their gates; `recurrence` is there where all layers
     run forward, one upon the other, `jacobian` where they do not. `rerun` takes inputs,
-    `from_embeddings` what the embedding made of them; the latter keeps the graph. `frequencies`
-    is how often each token occurs in the stream, `texts` what it stands for, where that is known.
-    `mixers` belong to sequences of their own length.
+    `from_embeddings` what the embedding made of them; the latter keeps the graph. `interventions`
+    reruns pieces of the batch, and `longer` gives the same sequences at another length, drawn anew
+    where the source has no more of them. `frequencies` is how often each token occurs in the
+    stream, `texts` what it stands for, where that is known. `mixers` belong to sequences of their
+    own length.
     """
 
     sequences: Sequence[int]
@@ -434,6 +496,8 @@ class Observation:
     recurrence: Recurrence | None = None
     embeddings: Float[Tensor, "batch time embedding"] | None = None
     rerun: Callable[[Tensor], Tensor] | None = None
+    interventions: Interventions | None = None
+    longer: Callable[[int], Tensor] | None = None
     from_embeddings: Callable[[Tensor], Tensor] | None = None
     jacobian: Jacobian | None = None
     frequencies: Float[Tensor, " vocab"] | None = None

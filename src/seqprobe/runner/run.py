@@ -15,6 +15,7 @@ from seqprobe.errors import NotApplicable
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.costs import Costs
+from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import Sweep
 from seqprobe.models.untrained import untrained
@@ -181,6 +182,8 @@ class _Sweep:
             "sequences": numbers,
             "inputs": inputs,
             "rerun": self.model,
+            "interventions": Interventions(self.model, inputs) if needs.rerun else None,
+            "longer": lambda length: self.stream.take(numbers, length).to(self.model.device),
             "frequencies": self.stream.frequencies,
             "texts": self.stream.texts,
             "alphabet": self.alphabet,
