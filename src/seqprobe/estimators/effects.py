@@ -15,15 +15,15 @@ def kl_bits(
 ) -> Float[Tensor, "*some"]:
     """KL divergence from the plain to the changed prediction.
 
-    Summed as p (e^x - 1 - x), where x is the change of a log-probability: no term is negative, so
-    that nothing cancels where the change is small.
+    Summed as q - p - p x = p (e^x - 1 - x), where x is the change of a log-probability: no term is
+    negative, so that nothing cancels where the change is small.
 
     On information and sufficiency (Kullback and Leibler, 1951).
     """
-    told = plain.log_softmax(-1)
-    change = changed.log_softmax(-1) - told
+    told, now = plain.log_softmax(-1), changed.log_softmax(-1)
+    change = now - told
     pieces = told.exp() * (change.expm1() - change)
-    return pieces.where(told > -math.inf, 0.0).sum(-1) / math.log(2)
+    return pieces.where(told > -math.inf, now.exp()).sum(-1) / math.log(2)
 
 
 def surprisal_bits(

@@ -27,16 +27,23 @@ class Cell(ABC):
     bias_hh: Float[Tensor, " gates"] | None = None
 
     def driven(self, x: Float[Tensor, "*some features"]) -> Float[Tensor, "*some gates"]:
-        """What the input contributes to the gates."""
-        return F.linear(x, self.weight_ih, self.bias_ih)
+        """What the input contributes to the gates, and their biases."""
+        return F.linear(x, self.weight_ih, self._bias())
 
-    def recurrent(self, hidden: Float[Tensor, "*some recurred"]) -> Float[Tensor, "*some gates"]:
-        """What the last hidden state contributes to the gates."""
-        return F.linear(hidden, self.weight_hh, self.bias_hh)
+    def _gates(
+        self, drive: Float[Tensor, "*some gates"], hidden: Float[Tensor, "*some recurred"]
+    ) -> Float[Tensor, "*some gates"]:
+        """What the input and the last hidden state make of the gates; in place without a graph."""
+        if torch.is_grad_enabled():
+            return torch.addmm(drive, hidden, self.weight_hh.T)
+        return drive.addmm_(hidden, self.weight_hh.T)
 
     @abstractmethod
     def step(self, drive: Tensor, state: State) -> tuple[State, Tensor]:
-        """The next state, and the inner values that its derivative is made of."""
+        """The next state, and the inner values that its derivative is made of.
+
+        They may take the memory of `drive`.
+        """
 
     @abstractmethod
     def along(self, states: State, before: State, inner: Tensor, /) -> "Linear":
@@ -118,7 +125,7 @@ class LSTM(Cell):
 
     def step(self, drive: Tensor, state: State) -> tuple[State, Tensor]:
         hidden, cell = state
-        inner = drive + self.recurrent(hidden)
+        inner = self._gates(drive, hidden)
         i, f, _, o = inner.sigmoid().chunk(4, dim=-1)
         cell = torch.addcmul(f * cell, i, inner.chunk(4, dim=-1)[2].tanh())
         hidden = o * cell.tanh()
@@ -209,10 +216,14 @@ class LinearLSTM(Linear):
 class GRU(Cell):
     """Learning phrase representations using RNN encoder-decoder (Cho et al., 2014): `nn.GRU`."""
 
+    def driven(self, x: Float[Tensor, "*some features"]) -> Float[Tensor, "*some gates"]:
+        """What the input contributes, with its own bias: the other one stands within a gate."""
+        return F.linear(x, self.weight_ih, self.bias_ih)
+
     def step(self, drive: Tensor, state: State) -> tuple[State, Tensor]:
         (hidden,) = state
         drive_r, drive_z, drive_n = drive.chunk(3, dim=-1)
-        from_r, from_z, from_n = self.recurrent(hidden).chunk(3, dim=-1)
+        from_r, from_z, from_n = F.linear(hidden, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
         reset, keep = drive_r + from_r, drive_z + from_z
         new = torch.addcmul(drive_n, reset.sigmoid(), from_n)
         hidden = torch.lerp(new.tanh(), hidden, keep.sigmoid())
@@ -281,7 +292,7 @@ class RNN(Cell):
     relu: bool = False
 
     def step(self, drive: Tensor, state: State) -> tuple[State, Tensor]:
-        inner = drive + self.recurrent(state[0])
+        inner = self._gates(drive, state[0])
         return (inner.relu() if self.relu else inner.tanh(),), inner
 
     def along(self, _states: State, _before: State, inner: Tensor, /) -> "LinearRNN":

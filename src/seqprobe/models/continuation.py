@@ -1,6 +1,8 @@
 """How pieces of a batch are read after what came before them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -8,6 +10,16 @@ from torch import Tensor
 
 from seqprobe.contracts import Pieces
 from seqprobe.models.sequence_model import SequenceModel
+
+TOGETHER = 1 << 22
+"""Numbers in the outputs that are in memory at once."""
+
+
+class Part(NamedTuple):
+    """Outputs at a few consecutive steps of pieces; rows that have ended by then are missing."""
+
+    first: int
+    outputs: Float[Tensor, "rows steps classes"]
 
 
 class Continuation(ABC):
@@ -17,17 +29,37 @@ class Continuation(ABC):
         self.model, self.inputs = model, inputs
 
     @abstractmethod
-    def outputs(self, pieces: Pieces) -> Float[Tensor, "rows steps classes"]:
-        """At every step of the pieces; anything where they hang over the end."""
+    def rows_at_once(self, steps: int, classes: int) -> int:
+        """How many pieces are best read together."""
+
+    @abstractmethod
+    def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
+        """From step `first` of the pieces on; they come in the order of their starts.
+
+        Anything where they hang over the end.
+        """
 
 
 class FullRun(Continuation):
     """Everything is read again from the start: right for any model."""
 
-    def outputs(self, pieces: Pieces) -> Float[Tensor, "rows steps classes"]:
+    def rows_at_once(self, steps: int, classes: int) -> int:  # noqa: ARG002
+        return TOGETHER // (self.inputs.shape[1] * classes)
+
+    def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         edited, at = inserted(self.inputs, pieces)
         rows = torch.arange(len(edited), device=edited.device)[:, None]
-        return self.model(edited)[rows, at]
+        yield Part(first, self.model(edited)[rows, at[:, first:]])
+
+
+class Fresh(Continuation):
+    """Nothing is read before the pieces."""
+
+    def rows_at_once(self, steps: int, classes: int) -> int:
+        return TOGETHER // (steps * classes)
+
+    def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
+        yield Part(first, self.model(pieces.inputs)[:, first:])
 
 
 def inserted(inputs: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:
