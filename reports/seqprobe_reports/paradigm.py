@@ -59,8 +59,9 @@ ROWS = (
         "learned from data",
         (
             "locality.mean_distance",
+            "locality.mean_distance_untrained",
             "locality.mass90",
-            "position.mass90",
+            "gradient-decay.mean_distance",
             "gradient-decay.half_life",
             "gradient-decay.half_life_untrained",
         ),

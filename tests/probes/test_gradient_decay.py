@@ -57,6 +57,14 @@ class TestClosedForms:
         assert math.floor(constant) <= found <= math.ceil(constant)
 
     @pytest.mark.parametrize("a", [0.5, 0.9])
+    def test_the_mean_distance_of_a_leaky_integrator(self, show, a):
+        """a / (1 - a), but for what lies beyond the window."""
+        measured = show(zoo.leaky(a), GradientDecay(20))
+        n = len(relative(measured))
+        truth = a / (1 - a) - n * a**n / (1 - a**n)
+        assert measured.metrics["mean_distance"].value == pytest.approx(truth, rel=1e-9)
+
+    @pytest.mark.parametrize("a", [0.5, 0.9])
     def test_leaky_integrator(self, show, a):
         curve = relative(show(zoo.leaky(a), GradientDecay(20)))
         assert np.abs(curve / a ** np.arange(len(curve)) - 1).max() < 1e-12

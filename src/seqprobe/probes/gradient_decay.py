@@ -27,12 +27,19 @@ from seqprobe.contracts import (
 from seqprobe.errors import UsageError
 from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
 from seqprobe.estimators.decay import exponential_rate, first_crossings, last_crossings
+from seqprobe.estimators.spread import mean_distance
 from seqprobe.probes import attribution, gates
 
 TARGETS, VECTORS, CLOSELY = 4, 2, 32
 HORIZON, CLEARLY = 1e-3, 10.0
 THIRDS = ("first", "middle")
-UNITS = {"half_life": "steps", "horizon": "steps", "at_distance": "", "rate": "nats/step"}
+UNITS = {
+    "half_life": "steps",
+    "horizon": "steps",
+    "at_distance": "",
+    "rate": "nats/step",
+    "mean_distance": "steps",
+}
 _LOSS = {"loss": "output"}
 Mean = Callable[[SquaredNorms, float, int], DecayCurve]
 
@@ -296,6 +303,7 @@ def _metrics(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, E
         because = "the output has no gradient to its own input"
         return {name: Estimate.missing(unit, because) for name, unit in UNITS.items()}
     horizon, about = curve.sampled(horizons)
+    mean, around = curve.sampled(_mean_distances)
     return {
         "half_life": _half_life(curve),
         "horizon": Estimate.sampled(
@@ -306,7 +314,15 @@ def _metrics(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, E
         ),
         "at_distance": _at(curve, ahead, distance),
         "rate": _rate(curve),
+        "mean_distance": Estimate.sampled(
+            mean, "steps", around, n=curve.sequences, null=Null("memoryless model", 0.0)
+        ),
     }  # fmt: skip
+
+
+def _mean_distances(logs: Curves) -> np.ndarray:
+    """Of the gradient norms, taken as a distribution over distance."""
+    return mean_distance(np.exp(logs - logs.max(1, keepdims=True)))
 
 
 def _at(curve: DecayCurve, ahead: np.ndarray, distance: int) -> Estimate:

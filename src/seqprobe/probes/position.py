@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional as F
+from jaxtyping import Float
 
 from seqprobe.contracts import (
     Estimate,
@@ -23,9 +20,10 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
 from seqprobe.estimators.decay import last_crossing
+from seqprobe.estimators.spread import distance_of
+from seqprobe.probes.effects import KL, LOSS, TOP
+from seqprobe.probes.replaced import NEAR, replaced
 
-PLACES = 16
-NEAR = 8
 HORIZON_BITS = 0.01
 
 
@@ -41,12 +39,14 @@ class Position(Probe):
     method: ClassVar[str] = (
         "One token per run is replaced by another one, drawn by how often each occurs in the data; "
         "effects count as much as a free draw would change the token. The KL divergence from the "
-        "plain to the edited prediction, and the change of the loss on the true next token, are "
-        "averaged over sequences and places."
+        "plain to the edited prediction, the change of the loss on the true next token, and "
+        "whether another token became the likeliest are averaged over sequences and places. By "
+        "place: the effect on the next predictions, and on the last ones of the sequence."
     )
     reading: ClassVar[str] = (
         f"Where the curve falls below {HORIZON_BITS} bits, single tokens no longer matter to the "
-        "prediction. A negative change of loss means that the prediction improved."
+        "prediction. A negative change of loss means that the prediction improved. The middle sags "
+        "where the last predictions use it less than both ends of the sequence."
     )
     limits: ClassVar[str] = (
         "One token at a time: what only several tokens carry together stays unseen. A replaced "
@@ -57,113 +57,35 @@ class Position(Probe):
         "(Khandelwal et al., 2018)",
     )  # fmt: skip
 
+    exact: bool = False
+
     @property
     def needs(self) -> Needs:
         return Needs(stream="data", rerun=True, tokens=True)
 
     def observe(self, observation: Observation) -> Evidence:
-        assert observation.rerun is not None
-        time = observation.inputs.shape[1]
-        window, width = time // 2, (time - NEAR) // PLACES
-        outputs = observation.rerun(observation.inputs)
-        plain = _log_probabilities(outputs)
-        again = _log_probabilities(observation.rerun(observation.inputs))
-        starts = [place * width for place in range(PLACES)]
-        effects = [self._effect(observation, plain, start, width) for start in starts]
-        early = [
-            effect
-            for start, effect in zip(starts, effects, strict=True)
-            if start + width + window <= time
-        ]
+        found = replaced(observation, self.seed, exact=self.exact)
+        by_distance, last = found.by_distance, found.on_the_last
         return {
-            "kl": np.mean([kl[:, :window] for kl, _ in early], axis=0),
-            "loss": np.mean([loss[:, :window] for _, loss in early], axis=0),
-            "near": np.stack([kl[:, :NEAR].sum(1) for kl, _ in effects], axis=1),
-            "places": np.tile(starts, (len(outputs), 1)),
-            "null": _kl_bits(plain, again).mean(1).cpu().numpy(),
+            "kl": by_distance[..., KL],
+            "loss": by_distance[..., LOSS],
+            "top": by_distance[..., TOP],
+            "near": found.by_place(found.effects[:, :, :NEAR, KL].sum(2)),
+            "last": found.by_place(last),
+            "places": np.tile(found.places, (len(last), 1)),
+            "null": found.null,
         }
 
-    def _effect(
-        self, observation: Observation, plain: Tensor, start: int, width: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """KL and change of loss in bits by (sequence, distance), after one edit in each sequence.
-
-        The edit falls on a random step in [start, start + width). Distances that the sequence is
-        too short for are NaN.
-        """
-        tokens, rerun = observation.inputs, observation.rerun
-        assert rerun is not None
-        assert observation.frequencies is not None
-        generators = [np.random.default_rng((self.seed, n, start)) for n in observation.sequences]
-        steps = torch.tensor([start + int(g.integers(width)) for g in generators])
-        edited, weights = _replaced(tokens, steps, observation.frequencies, generators)
-        changed = _log_probabilities(rerun(edited))
-        kl = _kl_bits(plain, changed).cpu()
-        loss = _next_token_bits(changed, tokens).cpu() - _next_token_bits(plain, tokens).cpu()
-        kl_after, loss_after = (
-            _from_step(effect, steps) * weights[:, None] for effect in (kl, loss)
-        )
-        return kl_after.numpy(), loss_after.numpy()
-
     def measure(self, evidence: Evidence) -> Measurement:
-        kl, loss = evidence["kl"], evidence["loss"]
         null = Null("the same tokens put back", float(evidence["null"].mean()))
-        metrics = _metrics(kl, self.distance, null, self.seed)
+        metrics = _metrics(evidence["kl"], self.distance, null, self.seed)
+        metrics |= _thirds(evidence["last"], null, self.seed)
         return Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="horizon",
-            series=(_by_distance(kl, loss, self.seed), _by_position(evidence, self.seed)),
+            series=(_by_distance(evidence, self.seed), _by_position(evidence, self.seed)),
         )
-
-
-def _replaced(
-    tokens: Int[Tensor, "batch time"],
-    steps: Int[Tensor, " batch"],
-    frequencies: Float[Tensor, " vocab"],
-    generators: list[np.random.Generator],
-) -> tuple[Int[Tensor, "batch time"], Float[Tensor, " batch"]]:
-    """Another token in one place of each row, and how often a free draw would be another one.
-
-    Drawing only other tokens and weighing by that chance has the mean of a free draw, with less
-    variance.
-    """
-    edited, weights = tokens.clone(), torch.empty(len(tokens), dtype=torch.float64)
-    for row, (step, generator) in enumerate(zip(steps.tolist(), generators, strict=True)):
-        chances = frequencies.double().numpy().copy()
-        present = int(tokens[row, step])
-        weights[row] = 1 - chances[present] / chances.sum()
-        chances[present] = 0.0
-        edited[row, step] = int(generator.choice(len(chances), p=chances / chances.sum()))
-    return edited, weights
-
-
-def _log_probabilities(outputs: Float[Tensor, "batch time _"]) -> Float[Tensor, "batch time _"]:
-    return outputs.double().log_softmax(-1)
-
-
-def _kl_bits(
-    plain: Float[Tensor, "batch time classes"], changed: Float[Tensor, "batch time classes"]
-) -> Float[Tensor, "batch time"]:
-    pieces = torch.where(plain > -math.inf, plain.exp() * (plain - changed), 0.0)
-    return pieces.sum(-1).clamp(min=0) / math.log(2)
-
-
-def _next_token_bits(
-    log_probabilities: Float[Tensor, "batch time classes"], tokens: Int[Tensor, "batch time"]
-) -> Float[Tensor, "batch time"]:
-    """The loss of each prediction; NaN at the last step, whose next token is not known."""
-    told = log_probabilities[:, :-1].gather(-1, tokens[:, 1:, None]).squeeze(-1)
-    return F.pad(-told / math.log(2), (0, 1), value=math.nan)
-
-
-def _from_step(
-    effect: Float[Tensor, "batch time"], steps: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch time"]:
-    """Shift each row so that column k holds what happened k steps after its own step."""
-    time = effect.shape[1]
-    index = steps[:, None] + torch.arange(time)
-    return effect.gather(1, index.clamp(max=time - 1)).where(index < time, math.nan)
 
 
 def _metrics(
@@ -185,7 +107,11 @@ def _metrics(
 
     metrics = {
         "horizon": sampled(_horizon, "steps", far),
-        "mass90": sampled(_mass90, "steps", "nothing at any distance has influence"),
+        "mass90": sampled(
+            lambda curve: distance_of(curve[None], 0.9).item(),
+            "steps",
+            "nothing at any distance has influence",
+        ),
     }
     metrics["at_distance"] = (
         sampled(lambda curve: float(curve[distance]), "bits")
@@ -195,16 +121,52 @@ def _metrics(
     return metrics
 
 
+def _thirds(
+    last: Float[np.ndarray, "sequences places"], null: Null, seed: int
+) -> dict[str, Estimate]:
+    """How much the last predictions change with a token at either end, and in the middle."""
+    n, replicates = len(last), resampled_means(last, seed)
+    parts = {"first_bits": _first, "middle_bits": _middle, "last_bits": _last, "middle_sag": _sag}
+    return {
+        name: Estimate.sampled(
+            part(last.mean(0, keepdims=True)).item(),
+            "bits",
+            number_interval(part(replicates), n),
+            n=n,
+            null=null,
+        )
+        for name, part in parts.items()
+    }
+
+
+def _first(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+    """The first eighth of the sequence."""
+    mean: np.ndarray = rows[..., : rows.shape[-1] // 8].mean(-1)
+    return mean
+
+
+def _middle(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+    """The middle half."""
+    quarter = rows.shape[-1] // 4
+    mean: np.ndarray = rows[..., quarter:-quarter].mean(-1)
+    return mean
+
+
+def _last(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+    """The last eighth, just before the predictions."""
+    return _first(rows[..., ::-1])
+
+
+def _sag(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+    """How far the middle lies below both ends; negative where use only fades with distance."""
+    lower: np.ndarray = np.minimum(_first(rows), _last(rows)) - _middle(rows)
+    return lower
+
+
 def _horizon(curve: Float[np.ndarray, " distances"]) -> float:
     """The distance beyond which no influence above the threshold is found."""
     with np.errstate(divide="ignore"):
         return last_crossing(np.log(np.maximum(curve, 0.0)), math.log(HORIZON_BITS))
-
-
-def _mass90(curve: Float[np.ndarray, " distances"]) -> float:
-    """The distance within which nine tenths of the influence lie."""
-    total = curve.sum()
-    return float(np.searchsorted(curve.cumsum(), 0.9 * total)) if total > 0 else math.inf
 
 
 def _headline(metrics: dict[str, Estimate], distance: int) -> str:
@@ -224,25 +186,22 @@ def _headline(metrics: dict[str, Estimate], distance: int) -> str:
     )
 
 
-def _by_distance(kl: np.ndarray, loss: np.ndarray, seed: int) -> Series:
+def _by_distance(evidence: Evidence, seed: int) -> Series:
+    kl, loss = evidence["kl"], evidence["loss"]
     columns: dict[str, object] = {"distance": range(kl.shape[1])}
-    for name, rows in (("kl_bits", kl), ("loss_bits", loss)):
+    for name, rows, prefix in (("kl_bits", kl, ""), ("loss_bits", loss, "loss_")):
         low, high = curve_interval(resampled_means(rows, seed), len(rows))
-        short = name.removesuffix("_bits")
-        prefix = "" if short == "kl" else f"{short}_"
         columns |= {name: rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
-    columns["n"] = [len(kl)] * kl.shape[1]
+    columns |= {"top_changed": evidence["top"].mean(0), "n": [len(kl)] * kl.shape[1]}
     return Series.of("position", columns, {"distance": "steps"})
 
 
 def _by_position(evidence: Evidence, seed: int) -> Series:
-    near = evidence["near"]
-    low, high = curve_interval(resampled_means(near, seed), len(near))
-    columns = {
-        "position": evidence["places"][0],
-        "kl_bits": near.mean(0),
-        "low": low,
-        "high": high,
-        "n": [len(near)] * near.shape[1],
-    }
+    """By where the edit is: what it does to the next predictions, and to the last of all."""
+    columns: dict[str, object] = {"position": evidence["places"][0]}
+    for name, prefix in (("near", ""), ("last", "last_")):
+        rows = evidence[name]
+        low, high = curve_interval(resampled_means(rows, seed), len(rows))
+        columns |= {f"{prefix}kl_bits": rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
+    columns["n"] = [len(evidence["near"])] * evidence["near"].shape[1]
     return Series.of("position-absolute", columns)

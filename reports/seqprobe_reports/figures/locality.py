@@ -1,0 +1,34 @@
+"""Which share of the influence lies within a distance, for the model and what it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from seqprobe_reports.figures.axes import Panel, band, figure, line, over_log_distance, thin
+from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.subjects import Subject
+
+CHECK = "locality"
+
+
+def draw(subjects: Sequence[Subject]) -> str:
+    """One curve per model; dashed the untrained one, dotted on independent tokens."""
+    beside = {
+        "before training": (by_model(subjects, CHECK, "within", "untrained"), "--"),
+        "on independent tokens": (by_model(subjects, CHECK, "within", "iid"), ":"),
+    }
+    curves = by_model(subjects, CHECK, "within")
+    return figure(subjects, CHECK, Panel(curves, partial(_paint, beside=beside)))
+
+
+def _paint(axes: Axes, curves: Sequence[Curve], beside: dict[str, tuple[list[Curve], str]]) -> None:
+    axes.set_ylabel("share of the influence")
+    band(axes, curves)
+    line(axes, curves, "within")
+    for name, (others, dash) in beside.items():
+        thin(axes, others, "within", name, dash)
+    over_log_distance(axes)
+    axes.set_ylim(0, 1.02)

@@ -1,0 +1,118 @@
+"""How the influence of the past is spread over distance: near, far, or evenly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from seqprobe.contracts import (
+    Baseline,
+    Estimate,
+    Evidence,
+    Measurement,
+    Needs,
+    Null,
+    Observation,
+    Probe,
+    Series,
+)
+from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
+from seqprobe.estimators.spread import distance_of, mean_distance, shares_within
+from seqprobe.probes.effects import KL
+from seqprobe.probes.replaced import replaced
+
+ROWS = 40
+NOTHING = "replacing tokens changes no prediction"
+
+
+@dataclass(frozen=True)
+class Locality(Probe):
+    """Influence of single tokens, normalised over distance."""
+
+    id: ClassVar[str] = "locality"
+    title: ClassVar[str] = "Locality"
+    question: ClassVar[str] = "Is what the prediction is made of near or far?"
+    method: ClassVar[str] = (
+        "The KL divergence of the prediction when one token is replaced, by distance as in "
+        "`position`, divided by its sum over all distances measured: a distribution of influence. "
+        "Measured in the same way on independent tokens, and on the model before training: what "
+        "the architecture brings along, and what the data ask for."
+    )
+    reading: ClassVar[str] = (
+        "A curve that is at one early belongs to a model that looks at what is near. Where it lies "
+        "above that of the untrained model, training brought influence nearer; below, further."
+    )
+    limits: ClassVar[str] = (
+        "Shares of what was measured: influence beyond half of the sequence is not in the sum, so "
+        "that a flat influence has its mean in the middle of what was measured. The present token "
+        "counts, at distance 0."
+    )
+    references: ClassVar[tuple[str, ...]] = (
+        "Understanding the effective receptive field in deep convolutional neural networks "
+        "(Luo et al., 2016)",
+    )
+    baselines: ClassVar[tuple[Baseline, ...]] = ("untrained", "iid")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(stream="data", rerun=True, tokens=True)
+
+    def observe(self, observation: Observation) -> Evidence:
+        found = replaced(observation, self.seed)
+        return {"kl": found.by_distance[..., KL], "null": found.null}
+
+    def measure(self, evidence: Evidence) -> Measurement:
+        kl = evidence["kl"]
+        metrics = self._metrics(kl)
+        return Measurement(
+            headline=_headline(metrics, kl.shape[1] - 1),
+            metrics=metrics,
+            key="mean_distance",
+            series=(_table(kl, self.seed),),
+        )
+
+    def _metrics(self, kl: Float[np.ndarray, "sequences distances"]) -> dict[str, Estimate]:
+        replicates, n = resampled_means(kl, self.seed), len(kl)
+        null = Null("a model that uses the present token only", 0.0)
+        within = min(self.distance, kl.shape[1] - 1)
+
+        def sampled(statistic: Callable[[np.ndarray], np.ndarray], unit: str) -> Estimate:
+            interval = number_interval(statistic(replicates), n)
+            value = statistic(kl.mean(0, keepdims=True)).item()
+            return Estimate.sampled(value, unit, interval, n=n, null=null, beyond=NOTHING)
+
+        return {
+            "mean_distance": sampled(mean_distance, "steps"),
+            "median_distance": sampled(lambda curves: distance_of(curves, 0.5), "steps"),
+            "mass90": sampled(lambda curves: distance_of(curves, 0.9), "steps"),
+            "within_distance": sampled(lambda curves: shares_within(curves)[:, within], "share"),
+        }
+
+
+def _headline(metrics: dict[str, Estimate], longest: int) -> str:
+    mean, most = metrics["mean_distance"], metrics["mass90"]
+    if mean.value is None or most.value is None:
+        return f"No influence to be spread: {mean.reason}."
+    if most.value == 0:
+        return "Nine tenths of the influence come from the present token."
+    return (
+        f"Nine tenths of the influence come from the last {most.value:.0f} of {longest} steps; "
+        f"on average it comes from {mean.value:.1f} steps back."
+    )
+
+
+def _table(kl: Float[np.ndarray, "sequences distances"], seed: int) -> Series:
+    """The share of influence within some distances, denser nearby."""
+    last = kl.shape[1] - 1
+    distances = np.unique(np.concatenate([[0], np.geomspace(1, last, ROWS).round()])).astype(int)
+    low, high = curve_interval(shares_within(resampled_means(kl, seed))[:, distances], len(kl))
+    columns = {
+        "distance": distances,
+        "within": shares_within(kl.mean(0, keepdims=True))[0, distances],
+        "low": low,
+        "high": high,
+        "n": [len(kl)] * len(distances),
+    }
+    return Series.of("locality", columns, {"distance": "steps"})

@@ -1,0 +1,143 @@
+"""One token replaced by another one, and what that does to every later prediction."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqprobe.contracts import Observation, Pieces
+from seqprobe.probes.effects import KL, effects
+
+PLACES, NEAR = 16, 8
+"""Stretches of a sequence in each of which one token is replaced, and predictions at its end."""
+
+
+class Replaced(NamedTuple):
+    """Effects (as in `effects`) k steps after each edit, NaN beyond the end of the sequence.
+
+    They count as much as a free draw of the token would change it. Each edit falls on the same
+    stretch of every sequence, at or before its `latest` step. `null` is the KL divergence when the
+    same tokens are put back.
+    """
+
+    steps: Int[np.ndarray, "batch edits"]
+    latest: Int[np.ndarray, " edits"]
+    effects: Float[np.ndarray, "batch edits time measures"]
+    null: Float[np.ndarray, " batch"]
+
+    @property
+    def window(self) -> int:
+        """Distances that are measured from every early edit."""
+        return int(self.effects.shape[2]) // 2
+
+    @property
+    def by_distance(self) -> Float[np.ndarray, "batch distances measures"]:
+        """Mean over the edits that are followed by a whole window."""
+        early = self.latest + self.window <= self.effects.shape[2]
+        mean: np.ndarray = self.effects[:, early, : self.window].mean(1)
+        return mean
+
+    @property
+    def on_the_last(self) -> Float[np.ndarray, "batch edits"]:
+        """KL divergence of the last predictions of the sequence, on average."""
+        batch, edits, time, _ = self.effects.shape
+        later = np.arange(time - NEAR, time) - self.steps[..., None]
+        rows, columns = np.ogrid[:batch, :edits]
+        mean: np.ndarray = self.effects[rows[..., None], columns[..., None], later, KL].mean(-1)
+        return mean
+
+    @property
+    def places(self) -> Int[np.ndarray, " places"]:
+        """Where each stretch begins."""
+        return _bounds(self.effects.shape[2])[:-1]
+
+    def by_place(
+        self, numbers: Float[np.ndarray, "batch edits"]
+    ) -> Float[np.ndarray, "batch places"]:
+        """Mean over the edits of each stretch."""
+        if numbers.shape[1] == PLACES:
+            return numbers
+        bounds = _bounds(self.effects.shape[2])
+        sums: np.ndarray = np.add.reduceat(numbers, bounds[:-1], axis=1)
+        return sums / np.diff(bounds)
+
+
+def replaced(observation: Observation, seed: int, *, exact: bool = False) -> Replaced:
+    """One edit in each of `PLACES` stretches of every sequence, or at every step: `exact`."""
+    assert observation.interventions is not None
+    key = "replaced", seed, exact
+    return observation.interventions.once(key, lambda: _replaced(observation, seed, exact))
+
+
+def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
+    tokens, reruns = observation.inputs, observation.interventions
+    assert reruns is not None
+    steps, others, weights = _drawn(observation, seed, exact)
+    read = effects(observation)
+    found = reruns.continued(_pieces(tokens, steps, others), read)
+    same = reruns.continued(_pieces(tokens, steps[:, :1], None), read)
+    found = found.unflatten(0, steps.shape) * weights.to(found)[..., None, None]
+    null = same[..., KL].nanmean(1)
+    latest = np.arange(steps.shape[1]) if exact else _bounds(tokens.shape[1])[1:] - 1
+    return Replaced(
+        steps.numpy(), latest, found.double().cpu().numpy(), null.double().cpu().numpy()
+    )
+
+
+def _bounds(time: int) -> Int[np.ndarray, " bounds"]:
+    """Where the stretches begin and end; the last few predictions come after all of them."""
+    return np.linspace(0, time - NEAR, PLACES + 1).round().astype(int)
+
+
+def _pieces(
+    tokens: Int[Tensor, "batch time"],
+    steps: Int[Tensor, "batch edits"],
+    others: Int[Tensor, "batch edits"] | None,
+) -> Pieces:
+    """From every step to the end of its sequence, the first token being another one."""
+    batch, time = tokens.shape
+    starts = steps.flatten().to(tokens.device)
+    rows = torch.arange(batch, device=tokens.device).repeat_interleave(steps.shape[1])
+    at = starts[:, None] + torch.arange(time, device=tokens.device)
+    inputs = tokens[rows[:, None], at.clamp(max=time - 1)]
+    if others is not None:
+        inputs[:, 0] = others.flatten().to(inputs)
+    return Pieces(rows, starts, inputs)
+
+
+def _drawn(
+    observation: Observation, seed: int, exact: bool
+) -> tuple[Int[Tensor, "batch edits"], Int[Tensor, "batch edits"], Float[Tensor, "batch edits"]]:
+    """At which steps, which other tokens, and how often a free draw would be another one.
+
+    Drawing only other tokens and weighing by that chance has the mean of a free draw, with less
+    variance.
+    """
+    tokens, frequencies = observation.inputs.cpu(), observation.frequencies
+    assert frequencies is not None
+    bounds = _bounds(tokens.shape[1])
+    edits = bounds[-1] if exact else PLACES
+    chances = frequencies.double().cpu().numpy()
+    steps, others = (torch.empty(len(tokens), edits, dtype=torch.long) for _ in range(2))
+    weights = torch.empty(len(tokens), edits, dtype=torch.float64)
+    for row, number in enumerate(observation.sequences):
+        generator = np.random.default_rng((seed, number))
+        chosen = np.arange(edits) if exact else generator.integers(bounds[:-1], bounds[1:])
+        steps[row] = torch.from_numpy(chosen)
+        for edit, present in enumerate(tokens[row, steps[row]].tolist()):
+            others[row, edit], weights[row, edit] = _another(chances, present, generator)
+    return steps, others, weights
+
+
+def _another(
+    chances: Float[np.ndarray, " vocab"], present: int, generator: np.random.Generator
+) -> tuple[int, float]:
+    """A token that is not the present one, and the chance of drawing any such."""
+    rest = chances.copy()
+    rest[present] = 0.0
+    total = rest.sum()
+    if total == 0:
+        return present, 0.0
+    return int(generator.choice(len(rest), p=rest / total)), float(total / chances.sum())
