@@ -32,6 +32,10 @@ def _probe(name: str, old: str, new: str) -> Break:
     return Break(f"src/seqprobe/probes/{name}.py", old, new, f"tests/probes/test_{name}.py")
 
 
+def _replaced(old: str, new: str) -> Break:
+    return Break("src/seqprobe/probes/replaced.py", old, new, "tests/probes/test_position.py")
+
+
 def _kept(old: str, new: str) -> Break:
     return Break("src/seqprobe/probes/kept.py", old, new, "tests/probes/test_bottleneck.py")
 
@@ -64,6 +68,7 @@ def _recorded(old: str, new: str) -> Break:
     return Break("src/seqprobe/probes/recorded.py", old, new, "tests/probes/test_bottleneck.py")
 
 
+REREAD = "interventions"
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
     _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
@@ -222,10 +227,37 @@ BREAKS = (
         "(gradient.movedim(axis, 0).abs() > 1e-3)",
         "tests/probes/test_path_length.py",
     ),
-    _probe("position", "* weights[:, None]", "* 1.0"),
-    _probe("position", "(plain - changed), 0.0", "(changed - plain), 0.0"),
-    _probe("position", "index = steps[:, None] +", "index = steps[:, None] + 1 +"),
-    _probe("position", "chances[present] = 0.0", "pass"),
+    _replaced("* weights.to(found)[..., None, None]", "* 1.0"),
+    _replaced("rest[present] = 0.0", "pass"),
+    _replaced("inputs[:, 0] = others", "inputs[:, 1] = others"),
+    _replaced("np.arange(time - NEAR, time) - self", "np.arange(time - NEAR, time) - 1 - self"),
+    _replaced("return sums / np.diff(bounds)", "return sums"),
+    _probe("position", "np.minimum(_first(rows)", "np.maximum(_first(rows)"),
+    _probe("locality", "found.by_distance[..., KL]", "found.by_distance[..., LOSS]"),
+    _estimator("spread", "(within < share)", "(within <= share)"),
+    _estimator("spread", "curves @ np.arange(curves", "curves @ np.arange(1, 1 + curves"),
+    _estimator("effects", "(change.expm1() - change)", "-change"),
+    _estimator("effects", "told > -math.inf, now.exp()", "told > -math.inf, 0.0"),
+    _model(
+        "continuation", "edited[rows[inside], at[inside]]", "edited[rows, at.clamp(max=9)]", REREAD
+    ),
+    _model("from_states", "torch.cat([first.unsqueeze(0), states])", "states", REREAD),
+    _model("from_states", "bisect_right(lengths, step)", "bisect_right(lengths, step - 1)", REREAD),
+    _model(
+        "from_states", "drive = cell.driven(after[-1][0])", "drive = cell.driven(drive)", REREAD
+    ),
+    _model("from_cache", "seen.tril(keys - queries)", "seen.tril()", REREAD),
+    _model(
+        "from_cache",
+        "kept[self.sequences, :, : self",
+        "kept[: len(self.sequences), :, : self",
+        REREAD,
+    ),
+    _model("interventions", "[order.argsort(), first:]", "[:, first:]", REREAD),
+    _model("interventions", ".max() <= allowed", ".max() >= 0", REREAD),
+    _model(
+        "interventions", "at[:rows][few, when]", "at[:rows][few, : when.stop - when.start]", REREAD
+    ),
     _recorded("[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
     _recorded("[:, None] - lags]", "[:, None] - lags - 1]"),
     _recorded("state[:, -steps:]", "state[:, :steps]"),

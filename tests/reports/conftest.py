@@ -203,6 +203,23 @@ def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     return check("position", "Use by distance", metrics, tables), tables
 
 
+def locality(mean: float) -> tuple[Check, tuple[Series, ...]]:
+    def within(id: str, mean: float) -> Series:
+        distance = np.unique(np.geomspace(1, 127, 20).round())
+        share = 1 - np.exp(-distance / mean)
+        columns = {"distance": distance, "within": share, "low": share * 0.9, "high": share}
+        return Series.of(id, columns, {"distance": "steps"})
+
+    metrics = {
+        "mean_distance": steps(mean, mean * 0.9, mean * 1.1),
+        "mean_distance_untrained": steps(1.2, 1.1, 1.3),
+    }
+    tables = (
+        within("locality", mean), within("locality-untrained", 1.2), within("locality-iid", 2.0),
+    )  # fmt: skip
+    return check("locality", "Locality", metrics, tables), tables
+
+
 def bottleneck(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     lags = np.array([0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181])
     rows = [(d, s, i) for i, s in enumerate(STATES) for d in lags]
@@ -332,6 +349,7 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
     measured = [
         gradient_decay(half_life),
         path_length(),
+        locality(half_life),
         position(12 * half_life),
         bottleneck(5 * half_life),
         capacity(5 * half_life),

@@ -320,6 +320,7 @@ def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: R
         "capacity": "total",
         "gradient-decay": "relative",
         "jacobian-spectrum": "largest",
+        "locality": "within",
         "memory": "carried",
         "path-length": "hops",
         "position": "kl_bits",

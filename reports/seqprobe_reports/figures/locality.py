@@ -1,4 +1,4 @@
-"""Which share of the influence lies within a distance, for the model and what it is held against."""
+"""Which share of the influence lies within a distance, trained and untrained."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How the influence of the past is spread over distance: near, far, or evenly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,9 +55,14 @@ class Locality(Probe):
     )
     baselines: ClassVar[tuple[Baseline, ...]] = ("untrained", "iid")
 
+    sequences: int = 32
+
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True, tokens=True)
+        return Needs(stream="data", rerun=True, tokens=True, sequences=self.sequences)
+
+    def as_baseline(self) -> Probe:
+        return replace(self, sequences=12)
 
     def observe(self, observation: Observation) -> Evidence:
         found = replaced(observation, self.seed)
