@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from seqprobe_reports.figures import (
     bottleneck,
     capacity,
+    context,
     gradient_decay,
     jacobian_spectrum,
     memory,
+    order,
     path_length,
     position,
     sequential_depth,
@@ -20,9 +22,11 @@ from seqprobe_reports.subjects import Subject
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
+    "context": context.draw,
     "gradient-decay": gradient_decay.draw,
     "jacobian-spectrum": jacobian_spectrum.draw,
     "memory": memory.draw,
+    "order": order.draw,
     "path-length": path_length.draw,
     "position": position.draw,
     "sequential-depth": sequential_depth.draw,
