@@ -69,6 +69,16 @@ def _recorded(old: str, new: str) -> Break:
 
 
 REREAD = "interventions"
+
+
+def _changes(old: str, new: str) -> Break:
+    return Break("src/seqprobe/probes/changes.py", old, new, "tests/probes/test_context.py")
+
+
+def _copying(old: str, new: str) -> Break:
+    return Break("src/seqprobe/probes/copying.py", old, new, "tests/probes/test_context.py")
+
+
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
     _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
@@ -257,6 +267,28 @@ BREAKS = (
     _model("interventions", ".max() <= allowed", ".max() >= 0", REREAD),
     _model(
         "interventions", "at[:rows][few, when]", "at[:rows][few, : when.stop - when.start]", REREAD
+    ),
+    _probe("context", "steps - length + 1, length", "steps - length, length"),
+    _probe("context", "for kind in (LOSS, KL)", "for kind in (LOSS, LOSS)"),
+    _changes("tokens[:, 1:], tokens[:, :1]", "tokens[:, :1], tokens[:, 1:]"),
+    _changes("kl_bits(before, after)", "kl_bits(after, before)"),
+    _changes("if not observation.causal", "if False"),
+    _copying("_without(losses) - losses[..., COPY]", "losses[..., COPY] - _without(losses)"),
+    _copying("gap = distance + 1 - length", "gap = distance + 2 - length"),
+    _copying("torch.cat([piece, other, another])", "torch.cat([other, other, another])"),
+    _estimator("enough", "curves <= allowed, 0, np.arange(1,", "curves > allowed, 0, np.arange(1,"),
+    _estimator("enough", "curves <= allowed, 0,", "~(curves > allowed), 0,"),
+    _probe("order", "torch.full_like(self.places, distance - 1)", "self.places * 0 + distance"),
+    _probe("order", "self._run.continued(shuffled", "self._run.fresh(shuffled"),
+    _probe("order", "self._edited(whole, self.places,", "self._edited(whole, self.places - 1,"),
+    _probe("order", "- SHARE * drop", "- drop"),
+    _probe("order", "sign * shuffle", "shuffle"),
+    _probe("order", "[distance - 1 for distance in distances]", "[*range(len(distances))]"),
+    Break(
+        "src/seqprobe/diagnosis/context.py",
+        "or not above(worth, 0.0)",
+        "",
+        "tests/diagnosis/test_context_rules.py",
     ),
     _recorded("[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
     _recorded("[:, None] - lags]", "[:, None] - lags - 1]"),

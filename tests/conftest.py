@@ -12,7 +12,7 @@ from seqprobe.models.autograd import Autograd
 from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
+from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 Show = Callable[..., Measurement]
 
@@ -51,7 +51,10 @@ def _show(
     return probe.update(_observe(model, probe, range(sequences), time)).compute()
 
 
-def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> Observation:
+def _observe(
+    model: SequenceModel, probe: Probe, numbers: range, time: int, *, written: bool = False
+) -> Observation:
+    """On independent symbols, noise, or text that the model has written itself."""
     needs = probe.needs
     if model.features:
         noise = NoiseStream(model.features, model.dtype)
@@ -60,9 +63,9 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
     else:
         assert model.vocab_size is not None
         symbols = IidStream(torch.arange(model.vocab_size), model.vocab_size)
-        stream = symbols
+        stream = SampledStream(model, model.vocab_size, length=time) if written else symbols
         inputs, frequencies, alphabet = (
-            symbols.take(numbers, time),
+            stream.take(numbers, time),
             symbols.frequencies,
             symbols.alphabet,
         )

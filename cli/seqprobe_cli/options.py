@@ -30,7 +30,9 @@ _OPTIONS = (
         show_default=True,
         help="Half-life and horizon of gradients: feed more until known so well.",
     ),
-    click.option("--exact", is_flag=True, help="Gradient norms in full, not by random projection."),
+    click.option(
+        "--exact", is_flag=True, help="Gradients in full, paths and contexts of every length."
+    ),
     click.option(
         "--effort",
         type=click.Choice(["linear", "ensemble", "full"]),

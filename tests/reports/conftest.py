@@ -220,6 +220,64 @@ def locality(mean: float) -> tuple[Check, tuple[Series, ...]]:
     return check("locality", "Locality", metrics, tables), tables
 
 
+def context(tokens: float) -> tuple[Check, tuple[Series, ...]]:
+    length = np.array([1, 2, 3, 4, 5, 6, 7, 8, 11, 16, 23, 32, 45, 64, 91, 100, 101, 128])
+    lost = 1.5 * np.exp(-4.6 * length / tokens) - 1e-4
+    columns = {
+        "length": length,
+        "loss_bits": lost,
+        "low": lost * 0.7 - 0.01,
+        "high": lost * 1.3 + 0.01,
+        "kl_bits": 1.2 * lost + 1e-3,
+        "kl_low": lost,
+        "kl_high": 1.5 * lost + 2e-3,
+        "top_changed": lost / 3,
+        "n": np.full(len(length), 32),
+    }
+    distance = np.array([8, 16, 32, 64, 100])
+    gained = 8.0 / distance
+    copies = {
+        "distance": distance,
+        "gained_bits": gained,
+        "low": gained * 0.8,
+        "high": gained * 1.2,
+        "null": np.full(5, 0.01),
+        "null_low": np.full(5, -0.04),
+        "null_high": np.full(5, 0.06),
+        "ceiling": np.full(5, 10.0),
+        "accuracy": 0.5 / distance,
+        "n": np.full(5, 32),
+    }
+    tables = (
+        Series.of("context", columns, {"length": "tokens"}),
+        Series.of("context-copy", copies, {"distance": "steps"}),
+    )
+    metrics = {
+        "effective_length": Estimate(
+            tokens, "tokens", 0.8 * tokens, 1.2 * tokens, n=32, null=NOTHING
+        ),
+        "bits_from_context": Estimate(1.5, "bits", 1.2, 1.9, n=32, null=NOTHING),
+        "copied_at_distance": Estimate(0.08, "bits", 0.06, 0.1, n=32, null=NOTHING, ceiling=10.0),
+    }
+    return check("context", "Effective context", metrics, tables), tables
+
+
+def order(tokens: float) -> tuple[Check, tuple[Series, ...]]:
+    distance = np.array([1, 2, 4, 8, 16, 32, 64, 100])
+    lost = 2.5 * np.exp(-4.6 * distance / tokens) - 1e-4
+    within = np.where(distance > 2, 2.0, 0.0)
+    columns = {"distance": distance}
+    for name, bits in {"shuffle": lost, "drop": lost / 2, "within": within}.items():
+        columns |= {
+            f"{name}_bits": bits,
+            f"{name}_low": bits * 0.7 - 0.01,
+            f"{name}_high": bits * 1.3 + 0.01,
+        }
+    table = Series.of("order", columns, {"distance": "tokens"})
+    metrics = {"span": Estimate(tokens, "tokens", 0.8 * tokens, 1.2 * tokens, n=32, null=NOTHING)}
+    return check("order", "Use of order", metrics, (table,)), (table,)
+
+
 def bottleneck(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     lags = np.array([0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181])
     rows = [(d, s, i) for i, s in enumerate(STATES) for d in lags]
@@ -351,6 +409,8 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         path_length(),
         locality(half_life),
         position(12 * half_life),
+        context(8 * half_life),
+        order(6 * half_life),
         bottleneck(5 * half_life),
         capacity(5 * half_life),
         jacobian_spectrum(-0.7 / half_life),

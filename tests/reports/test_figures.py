@@ -200,6 +200,40 @@ def test_capacity_adds_up_below(report: Report, drawn: Drawn) -> None:
     assert draw("capacity", subjects([without_tables(report, "capacity")])) == ""
 
 
+def test_kept_context_meets_the_line_at_the_effective_length(report: Report, drawn: Drawn) -> None:
+    words = {"lost, against all context (bits)", "kept context (tokens)", "1%", "KL divergence"}
+    for models in (1, 3):
+        svg = drawn("context", models)
+        assert words | {"gained by a copy (bits)", "asked: 100"} <= set(texts(svg))
+        assert texts(svg).count("KL divergence") == 1
+    metrics = {"effective_length": Estimate.missing("tokens", "never enough")}
+    checks = tuple(replace(c, metrics=metrics) if c.id == "context" else c for c in report.checks)
+    unmarked = draw("context", subjects([replace(report, checks=checks)]))
+    assert drawn("context", 1).count("<use") == unmarked.count("<use") + 1
+
+
+def test_without_a_loss_the_divergence_is_shown(report: Report) -> None:
+    columns: dict[str, list[object]] = {
+        "length": [1, 2, 4],
+        "loss_bits": [None, None, None],
+        "kl_bits": [1.0, 0.1, 0.01],
+        "kl_low": [0.9, 0.09, 0.009],
+        "kl_high": [1.1, 0.11, 0.011],
+    }
+    shown = draw("context", subjects([with_table(report, "context", columns)]))
+    assert "lost, against all context (bits)" in texts(shown)
+    assert "KL divergence" not in texts(shown)
+
+
+def test_shuffling_is_shown_beside_dropping(report: Report, drawn: Drawn) -> None:
+    words = {"lost by shuffling beyond (bits)", "dropped instead", "shuffled within"}
+    assert all(words <= set(texts(drawn("order", models))) for models in (1, 3))
+    alone = with_table(report, "order", {"distance": [1, 2], "shuffle_bits": [1.0, 0.5]})
+    assert not words - {"lost by shuffling beyond (bits)"} & set(
+        texts(draw("order", subjects([alone])))
+    )
+
+
 def test_one_model_is_shown_with_its_baselines(report: Report, drawn: Drawn) -> None:
     baselines = {"untrained", "independent inputs"}
     svg = drawn("gradient-decay", 1)
@@ -318,10 +352,12 @@ def test_zero_is_shown_where_an_axis_has_none(report: Report) -> None:
 def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: Report) -> None:
     value = {
         "capacity": "total",
+        "context": "loss_bits",
         "gradient-decay": "relative",
         "jacobian-spectrum": "largest",
         "locality": "within",
         "memory": "carried",
+        "order": "shuffle_bits",
         "path-length": "hops",
         "position": "kl_bits",
         "sequential-depth": "depth",

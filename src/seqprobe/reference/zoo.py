@@ -177,6 +177,27 @@ def lag_oracle_influence(symbols: int = 8, epsilon: float = 0.1) -> float:
     return (1 - 1 / symbols) * (high - low) * math.log2(high / low)
 
 
+class _Markov(nn.Module):
+    def __init__(self, order: int, symbols: int) -> None:
+        super().__init__()
+        self.order, self.symbols = order, symbols
+        self.logits = nn.Buffer(2 * torch.randn(symbols**order, symbols))
+
+    def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time symbols"]:
+        last = F.pad(tokens, (self.order - 1, 0)).unfold(1, self.order, 1)
+        row = (last * self.symbols ** torch.arange(self.order, device=tokens.device)).sum(-1)
+        logits: Tensor = self.logits[row]
+        return logits
+
+
+def markov(order: int, symbols: int = 4) -> SequenceModel:
+    """A random prediction for each of the possible last `order` symbols; before the start, 0.
+
+    Its effective length is `order`.
+    """
+    return SequenceModel(_Markov(order, symbols), vocab_size=symbols)
+
+
 class _Attention(nn.Module):
     """Causal attention with equal weights on the last `window` positions (all, if None)."""
 
@@ -207,3 +228,27 @@ def uniform_attention(layers: int = 1, symbols: int = 8) -> SequenceModel:
 def window_attention(window: int, layers: int = 1, symbols: int = 8) -> SequenceModel:
     """Each layer sees `window` positions: reach ends exactly at layers * (window - 1)."""
     return _attention(layers, window, residual=True, symbols=symbols)
+
+
+class _Content(nn.Module):
+    """Causal attention by content alone, with random weights, beside what was there."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (
+            nn.Parameter(torch.randn(width, width) / width**0.5) for _ in range(3)
+        )
+
+    def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
+        query, key, value = x @ self.query, x @ self.key, x @ self.value
+        return x + F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def content_attention(layers: int = 1, symbols: int = 8, width: int = 16) -> SequenceModel:
+    """Attention that is not told positions.
+
+    One layer takes the past as a set: no order of earlier tokens changes the output. In two
+    layers the earlier states depend on what came before them.
+    """
+    blocks = nn.Sequential(*(_Content(width) for _ in range(layers)))
+    return SequenceModel(Stack(nn.Embedding(symbols, width), blocks, nn.Linear(width, symbols)))

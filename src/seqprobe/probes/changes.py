@@ -1,0 +1,112 @@
+"""What is done to the past of some predictions, and what that changes in them."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from seqprobe.contracts import Observation, Pieces, Read
+from seqprobe.errors import NotApplicable
+from seqprobe.estimators.effects import kl_bits, surprisal_bits, top_changed
+
+LOSS, KL, TOP = range(3)
+
+
+def changes(observation: Observation) -> Read:
+    """Reads the change of the loss and the KL divergence, in bits, and that of the likeliest token.
+
+    All against the plain predictions. Where outputs are not predictions of tokens, the change of
+    the loss is NaN; so is what would be infinite.
+
+    Raises:
+        NotApplicable: the model looks ahead.
+    """
+    plain = _plain(observation)
+    loss = loss_change(observation) if predicts_tokens(observation) else None
+
+    def read(
+        outputs: Float[Tensor, "rows time classes"],
+        sequences: Int[Tensor, " rows"],
+        steps: Int[Tensor, "rows time"],
+    ) -> Float[Tensor, "rows time measures"]:
+        before, after = plain[sequences[:, None], steps].double(), outputs.double()
+        kl, top = kl_bits(before, after), top_changed(before, after)
+        lost = loss(outputs, sequences, steps)[..., 0] if loss else torch.full_like(kl, torch.nan)
+        return finite(torch.stack([lost, kl, top.to(kl)], dim=-1))
+
+    return read
+
+
+def loss_change(observation: Observation) -> Read:
+    """Reads the change of the loss alone; it takes less memory where there are many tokens.
+
+    Raises:
+        NotApplicable: the model looks ahead, or its outputs are not predictions of tokens.
+    """
+    plain, tokens = _plain(observation), observation.inputs
+    if not predicts_tokens(observation):
+        raise NotApplicable(
+            "there is no loss on the next token",
+            got=f"{observation.outputs.shape[-1]} outputs per step",
+            expected="as many as there are tokens",
+        )
+    following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
+    pairs = zip(plain, following, strict=True)  # one by one: in double precision all take much room
+    losses = torch.stack([surprisal_bits(row.double(), next_) for row, next_ in pairs])
+    losses[:, -1] = torch.nan
+
+    def read(
+        outputs: Float[Tensor, "rows time classes"],
+        sequences: Int[Tensor, " rows"],
+        steps: Int[Tensor, "rows time"],
+    ) -> Float[Tensor, "rows time 1"]:
+        at = sequences[:, None], steps
+        return finite(surprisal_bits(outputs.double(), following[at]) - losses[at])[..., None]
+
+    return read
+
+
+def finite(bits: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
+    """NaN where a prediction holds the truth for impossible: no mean could be told."""
+    return bits.where(bits.isfinite(), torch.nan)
+
+
+def _plain(observation: Observation) -> Float[Tensor, "batch time classes"]:
+    assert observation.interventions is not None
+    if not observation.causal:
+        raise NotApplicable(
+            "the model looks ahead: a prediction without its past would lack what follows it too"
+        )
+    return observation.interventions.plain
+
+
+def predicts_tokens(observation: Observation) -> bool:
+    """Whether outputs have a class for each token."""
+    assert observation.frequencies is not None
+    return observation.outputs.shape[-1] == len(observation.frequencies)
+
+
+def cut_out(
+    observation: Observation,
+    sequences: Int[Tensor, " rows"],
+    starts: Int[Tensor, " rows"],
+    steps: int,
+) -> Pieces:
+    """So many steps of the sequences as they are."""
+    at = starts[:, None] + torch.arange(steps, device=starts.device)
+    return Pieces(sequences, starts, observation.inputs[sequences[:, None], at])
+
+
+def unchanged(observation: Observation) -> Float[np.ndarray, "batch measures"]:
+    """What `changes` reads of the last prediction whose target is known, with all of its past."""
+    run = observation.interventions
+    assert run is not None
+
+    def work() -> Float[np.ndarray, "batch measures"]:
+        sequences = torch.arange(len(observation.inputs), device=observation.inputs.device)
+        whole = cut_out(
+            observation, sequences, torch.zeros_like(sequences), observation.inputs.shape[1] - 1
+        )
+        return run.fresh(whole, changes(observation), last=1)[:, 0].cpu().numpy()
+
+    return run.once(unchanged, work)

@@ -1,0 +1,50 @@
+"""Means over sequences, what can be said of them, and how sure that is."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from seqprobe.contracts import Estimate, Null
+from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
+
+
+def estimated(
+    rows: Float[np.ndarray, "sequences points"],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    unit: str,
+    null: Null,
+    *,
+    seed: int,
+    beyond: str = "",
+    longest: float | None = None,
+) -> Estimate:
+    """A statistic of the mean curve, (.., points) to (..); `beyond`, `longest`: if infinite."""
+    value = float(statistic(rows.mean(0)))
+    interval = number_interval(statistic(resampled_means(rows, seed)), len(rows))
+    return Estimate.sampled(
+        value, unit, interval, n=len(rows), null=null, beyond=beyond, longest=longest
+    )
+
+
+def estimated_mean(
+    rows: Float[np.ndarray, " sequences"],
+    unit: str,
+    null: Null,
+    *,
+    seed: int,
+    ceiling: float | None = None,
+) -> Estimate:
+    """The mean of one number per sequence."""
+    interval = number_interval(resampled_means(rows[:, None], seed)[:, 0], len(rows))
+    return Estimate.sampled(
+        float(rows.mean()), unit, interval, n=len(rows), null=null, ceiling=ceiling
+    )
+
+
+def columns(
+    rows: Float[np.ndarray, "sequences points"], name: str, prefix: str, *, seed: int
+) -> dict[str, np.ndarray]:
+    """The mean curve and its interval, to be columns of a table."""
+    low, high = curve_interval(resampled_means(rows, seed), len(rows))
+    return {name: rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
