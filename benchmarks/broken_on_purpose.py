@@ -270,7 +270,7 @@ BREAKS = (
     ),
     _probe("context", "steps - length + 1, length", "steps - length, length"),
     _probe("context", "for kind in (LOSS, KL)", "for kind in (LOSS, LOSS)"),
-    _changes("tokens[:, 1:], tokens[:, :1]", "tokens[:, :1], tokens[:, 1:]"),
+    _changes("inputs.roll(-1, dims=1)", "inputs"),
     _changes("kl_bits(before, after)", "kl_bits(after, before)"),
     _changes("if not observation.causal", "if False"),
     _copying("_without(losses) - losses[..., COPY]", "losses[..., COPY] - _without(losses)"),

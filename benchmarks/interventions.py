@@ -146,7 +146,7 @@ def default() -> Iterator[str]:
     yield "| model | seqprobe |"
     for kind in ("lstm", "gru", "attention"):
         model, tokens = model_named(kind), CORPUS.take(range(BATCH), TIME)
-        candidates = {"F": partial(model, tokens), "ours": sampled(model, tokens)}
+        candidates: dict[str, Work] = {"F": partial(model, tokens), "ours": sampled(model, tokens)}
         seconds = race(candidates, 3 * ROUNDS, process_time)
         yield f"| {kind} | {cells(seconds, {})['ours']:.1f} |"
 

@@ -8,10 +8,8 @@ import pytest
 from seqprobe.estimators.decay import (
     Fit,
     exponential_rate,
-    first_crossing,
     first_crossings,
     fit_decay,
-    last_crossing,
     last_crossings,
 )
 
@@ -43,35 +41,41 @@ def by_law(logs: np.ndarray, floor: float = -np.inf) -> dict[str, Fit]:
 
 def test_an_exponential_crosses_where_it_must():
     logs = -0.1 * DISTANCE
-    assert first_crossing(logs, math.log(0.5)) == pytest.approx(math.log(2) / 0.1)
-    assert last_crossing(logs, math.log(1e-3)) == pytest.approx(math.log(1000) / 0.1)
+    assert first_crossings(logs[None], math.log(0.5)) == pytest.approx(math.log(2) / 0.1)
+    assert last_crossings(logs[None], math.log(1e-3)) == pytest.approx(math.log(1000) / 0.1)
 
 
 def test_a_bump_has_a_first_and_a_last_crossing():
     logs = np.log([1.0, 0.1, 0.1, 0.9, 0.1, 0.1])
-    assert first_crossing(logs, math.log(0.5)) == pytest.approx(math.log(2) / math.log(10))
-    assert last_crossing(logs, math.log(0.5)) == pytest.approx(3 + math.log(1.8) / math.log(9))
+    assert first_crossings(logs[None], math.log(0.5)) == pytest.approx(math.log(2) / math.log(10))
+    assert last_crossings(logs[None], math.log(0.5)) == pytest.approx(
+        3 + math.log(1.8) / math.log(9)
+    )
 
 
 def test_what_never_falls_never_crosses():
-    assert first_crossing(np.zeros(9), -1.0) == math.inf
-    assert last_crossing(np.zeros(9), -1.0) == math.inf
+    assert first_crossings(np.zeros(9)[None], -1.0) == math.inf
+    assert last_crossings(np.zeros(9)[None], -1.0) == math.inf
 
 
 def test_a_curve_may_cross_at_the_last_distance():
     logs = np.array([0.0, 0.0, -2.0])
-    assert first_crossing(logs, -2.0) == last_crossing(logs, -2.0) == 2
+    assert first_crossings(logs[None], -2.0) == last_crossings(logs[None], -2.0) == 2
 
 
 def test_a_drop_to_zero_crosses_at_the_last_distance_above():
     logs = np.array([0.0, 0.0, 0.0, -np.inf, -np.inf])
-    assert first_crossing(logs, -1.0) == last_crossing(logs, -1.0) == 2
-    assert last_crossing(np.full(4, -np.inf), -1.0) == 0
+    assert first_crossings(logs[None], -1.0) == last_crossings(logs[None], -1.0) == 2
+    assert last_crossings(np.full((1, 4), -np.inf), -1.0) == 0
 
 
 def test_a_memoryless_curve_crosses_at_once_and_follows_no_law():
     logs = np.array([0.0] + 19 * [-np.inf])
-    assert first_crossing(logs, math.log(0.5)) == last_crossing(logs, math.log(1e-3)) == 0
+    assert (
+        first_crossings(logs[None], math.log(0.5))
+        == last_crossings(logs[None], math.log(1e-3))
+        == 0
+    )
     assert np.isnan(exponential_rate(logs, -np.inf))
     assert fit_decay(logs, -np.inf) == []
 
@@ -82,8 +86,8 @@ def test_many_replicates_equal_the_single_ones():
     replicates[3] = -np.inf
     first, last = first_crossings(replicates, -1.0), last_crossings(replicates, -1.0)
     rates = exponential_rate(replicates, -5.0)
-    assert first.tolist() == [first_crossing(row, -1.0) for row in replicates]
-    assert last.tolist() == [last_crossing(row, -1.0) for row in replicates]
+    assert first.tolist() == [first_crossings(row[None], -1.0)[0] for row in replicates]
+    assert last.tolist() == [last_crossings(row[None], -1.0)[0] for row in replicates]
     single = [float(exponential_rate(row, -5.0)) for row in replicates]
     assert rates == pytest.approx(single, nan_ok=True)
     assert math.inf in first

@@ -14,6 +14,7 @@ from seqprobe.contracts import Observation
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes import replaced
+from seqprobe.probes.changes import LOSS
 from seqprobe.probes.position import Position
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
@@ -68,7 +69,7 @@ def test_equals_a_naive_twin(observe):
     measured = kl(probe.update(observation).compute())
     tokens, effects = observation.inputs, []
     plain = model(tokens).log_softmax(-1)
-    for step, drawn in itertools.product(range(17), range(3)):
+    for step, drawn in itertools.product(range(16), range(3)):
         edited = tokens.clone()
         edited[:, step] = drawn
         bits = (plain.exp() * (plain - model(edited).log_softmax(-1))).sum(-1) / math.log(2)
@@ -137,7 +138,7 @@ def test_equals_feature_ablation_of_captum(observe, kind):
         tokens, baselines=F.pad(others, (0, 8)), feature_mask=torch.arange(40)[None]
     )
     for step in range(target + 1):
-        change = found.effects[:, step, target - step, 1] / weights[:, step].numpy()
+        change = found.effects[:, step, target - step, LOSS] / weights[:, step].numpy()
         assert change == pytest.approx(-ablated[:, step].numpy(), abs=1e-9)
 
 

@@ -23,29 +23,19 @@ _EXACT = 1e-9  # residuals of the logarithm below this are rounding
 _BETA = (0.1, 2.0)  # a stretched exponential with a smaller beta is a power law to the eye
 
 
-def first_crossing(logs: Curve, level: float) -> float:
-    """The first distance at which the curve has fallen to `level`; infinite if it never does.
+def first_crossings(logs: Curves, level: float) -> Numbers:
+    """Where each curve has first fallen to `level`; infinite if it never does.
 
-    Between two distances the logarithm of the curve is taken as a straight line. `level` is a
+    Between two distances the logarithm of a curve is taken as a straight line. `level` is a
     logarithm too.
     """
-    return float(first_crossings(logs[None], level)[0])
-
-
-def last_crossing(logs: Curve, level: float) -> float:
-    """The distance after which the curve stays at or below `level`; infinite if it ends above."""
-    return float(last_crossings(logs[None], level)[0])
-
-
-def first_crossings(logs: Curves, level: float) -> Numbers:
-    """`first_crossing` of every row."""
     below = logs <= level
     after = np.where(below.any(1), below.argmax(1), logs.shape[1])
     return _crossings(logs, level, after)
 
 
 def last_crossings(logs: Curves, level: float) -> Numbers:
-    """`last_crossing` of every row."""
+    """Where each curve comes to stay at or below `level`; infinite if it ends above."""
     above = logs > level
     after = np.where(above.any(1), logs.shape[1] - above[:, ::-1].argmax(1), 0)
     return _crossings(logs, level, after)

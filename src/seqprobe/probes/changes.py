@@ -17,9 +17,6 @@ def changes(observation: Observation) -> Read:
 
     All against the plain predictions. Where outputs are not predictions of tokens, the change of
     the loss is NaN; so is what would be infinite.
-
-    Raises:
-        NotApplicable: the model looks ahead.
     """
     plain = _plain(observation)
     loss = loss_change(observation) if predicts_tokens(observation) else None
@@ -29,7 +26,7 @@ def changes(observation: Observation) -> Read:
         sequences: Int[Tensor, " rows"],
         steps: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time measures"]:
-        before, after = plain[sequences[:, None], steps].double(), outputs.double()
+        before, after = plain[sequences[:, None], steps], precise(outputs)
         kl, top = kl_bits(before, after), top_changed(before, after)
         lost = loss(outputs, sequences, steps)[..., 0] if loss else torch.full_like(kl, torch.nan)
         return finite(torch.stack([lost, kl, top.to(kl)], dim=-1))
@@ -38,21 +35,19 @@ def changes(observation: Observation) -> Read:
 
 
 def loss_change(observation: Observation) -> Read:
-    """Reads the change of the loss alone; it takes less memory where there are many tokens.
+    """Reads the change of the loss alone; it takes less time where there are many tokens.
 
     Raises:
-        NotApplicable: the model looks ahead, or its outputs are not predictions of tokens.
+        NotApplicable: the outputs are not predictions of tokens.
     """
-    plain, tokens = _plain(observation), observation.inputs
     if not predicts_tokens(observation):
         raise NotApplicable(
             "there is no loss on the next token",
             got=f"{observation.outputs.shape[-1]} outputs per step",
             expected="as many as there are tokens",
         )
-    following = torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
-    pairs = zip(plain, following, strict=True)  # one by one: in double precision all take much room
-    losses = torch.stack([surprisal_bits(row.double(), next_) for row, next_ in pairs])
+    following = observation.inputs.roll(-1, dims=1)
+    losses = surprisal_bits(_plain(observation), following)
     losses[:, -1] = torch.nan
 
     def read(
@@ -61,29 +56,45 @@ def loss_change(observation: Observation) -> Read:
         steps: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time 1"]:
         at = sequences[:, None], steps
-        return finite(surprisal_bits(outputs.double(), following[at]) - losses[at])[..., None]
+        return finite(surprisal_bits(precise(outputs), following[at]) - losses[at])[..., None]
 
     return read
 
 
-def finite(bits: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
-    """NaN where a prediction holds the truth for impossible: no mean could be told."""
-    return bits.where(bits.isfinite(), torch.nan)
-
-
 def _plain(observation: Observation) -> Float[Tensor, "batch time classes"]:
     assert observation.interventions is not None
-    if not observation.causal:
-        raise NotApplicable(
-            "the model looks ahead: a prediction without its past would lack what follows it too"
-        )
-    return observation.interventions.plain
+    return precise(observation.interventions.plain)
+
+
+def precise(outputs: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
+    """At least in single precision."""
+    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+
+
+def finite(bits: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
+    """NaN where a prediction holds the truth for impossible: no mean could be told.
+
+    In double precision, as means are taken.
+    """
+    return bits.double().where(bits.isfinite(), torch.nan)
 
 
 def predicts_tokens(observation: Observation) -> bool:
     """Whether outputs have a class for each token."""
     assert observation.frequencies is not None
     return observation.outputs.shape[-1] == len(observation.frequencies)
+
+
+def looking_back_only(observation: Observation) -> None:
+    """Refuse models that look ahead.
+
+    Raises:
+        NotApplicable: the model looks ahead.
+    """
+    if not observation.causal:
+        raise NotApplicable(
+            "the model looks ahead: a prediction without its past would lack what follows it too"
+        )
 
 
 def cut_out(

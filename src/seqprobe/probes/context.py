@@ -26,6 +26,7 @@ from seqprobe.probes.changes import (
     TOP,
     changes,
     cut_out,
+    looking_back_only,
     unchanged,
 )
 from seqprobe.probes.copying import copied, copy_metrics, copy_table
@@ -78,6 +79,7 @@ class Context(Probe):
         return Needs(stream="data", rerun=True, tokens=True)
 
     def observe(self, observation: Observation) -> Evidence:
+        looking_back_only(observation)
         read = changes(observation)
         generators = [self.random(number) for number in observation.sequences]
         time = observation.inputs.shape[1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,9 +19,10 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
-from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
+from seqprobe.estimators.bootstrap import curve_interval, resampled_means
 from seqprobe.estimators.spread import distance_of, mean_distance, shares_within
-from seqprobe.probes.effects import KL
+from seqprobe.probes.changes import KL
+from seqprobe.probes.over_sequences import estimated
 from seqprobe.probes.replaced import replaced
 
 ROWS = 40
@@ -79,20 +81,17 @@ class Locality(Probe):
         )
 
     def _metrics(self, kl: Float[np.ndarray, "sequences distances"]) -> dict[str, Estimate]:
-        replicates, n = resampled_means(kl, self.seed), len(kl)
         null = Null("a model that uses the present token only", 0.0)
         within = min(self.distance, kl.shape[1] - 1)
-
-        def sampled(statistic: Callable[[np.ndarray], np.ndarray], unit: str) -> Estimate:
-            interval = number_interval(statistic(replicates), n)
-            value = statistic(kl.mean(0, keepdims=True)).item()
-            return Estimate.sampled(value, unit, interval, n=n, null=null, beyond=NOTHING)
-
+        statistics: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+            "mean_distance": ("steps", mean_distance),
+            "median_distance": ("steps", partial(distance_of, share=0.5)),
+            "mass90": ("steps", partial(distance_of, share=0.9)),
+            "within_distance": ("share", lambda curves: shares_within(curves)[:, within]),
+        }
         return {
-            "mean_distance": sampled(mean_distance, "steps"),
-            "median_distance": sampled(lambda curves: distance_of(curves, 0.5), "steps"),
-            "mass90": sampled(lambda curves: distance_of(curves, 0.9), "steps"),
-            "within_distance": sampled(lambda curves: shares_within(curves)[:, within], "share"),
+            name: estimated(kl, statistic, unit, null, seed=self.seed, beyond=NOTHING)
+            for name, (unit, statistic) in statistics.items()
         }
 
 

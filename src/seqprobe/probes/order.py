@@ -26,7 +26,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.enough import enough
-from seqprobe.probes.changes import LOSS, cut_out, loss_change, unchanged
+from seqprobe.probes.changes import LOSS, cut_out, looking_back_only, loss_change, unchanged
 from seqprobe.probes.over_sequences import columns, estimated, estimated_mean
 
 PLACES = 2
@@ -72,6 +72,7 @@ class Order(Probe):
         return Needs(stream="data", rerun=True, tokens=True)
 
     def observe(self, observation: Observation) -> Evidence:
+        looking_back_only(observation)
         read, time = loss_change(observation), observation.inputs.shape[1]
         rows, most = len(observation.sequences), time // 2 - 1
         generators = [self.random(number) for number in observation.sequences]

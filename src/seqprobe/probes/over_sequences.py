@@ -19,8 +19,11 @@ def estimated(
     beyond: str = "",
     longest: float | None = None,
 ) -> Estimate:
-    """A statistic of the mean curve, (.., points) to (..); `beyond`, `longest`: if infinite."""
-    value = float(statistic(rows.mean(0)))
+    """A statistic of the mean curve, (curves, points) to (curves).
+
+    `beyond`, `longest`: where it is infinite.
+    """
+    value = float(statistic(rows.mean(0, keepdims=True))[0])
     interval = number_interval(statistic(resampled_means(rows, seed)), len(rows))
     return Estimate.sampled(
         value, unit, interval, n=len(rows), null=null, beyond=beyond, longest=longest

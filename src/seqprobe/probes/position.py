@@ -1,8 +1,8 @@
 """What the output makes of one token: replace it, and see what changes later."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,10 +18,10 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
-from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
-from seqprobe.estimators.decay import last_crossing
+from seqprobe.estimators.decay import last_crossings
 from seqprobe.estimators.spread import distance_of
-from seqprobe.probes.effects import KL, LOSS, TOP
+from seqprobe.probes.changes import KL, LOSS, TOP
+from seqprobe.probes.over_sequences import columns, estimated, estimated_mean
 from seqprobe.probes.replaced import NEAR, replaced
 
 HORIZON_BITS = 0.01
@@ -91,32 +91,22 @@ class Position(Probe):
 def _metrics(
     kl: Float[np.ndarray, "sequences distances"], distance: int, null: Null, seed: int
 ) -> dict[str, Estimate]:
-    n, window = kl.shape
-    replicates = resampled_means(kl, seed)
+    longest = kl.shape[1] - 1
     far = (
-        f"one token still moves the prediction by {HORIZON_BITS} bits at {window - 1} steps, "
-        "the longest measured"
+        f"one token still moves the prediction by {HORIZON_BITS} bits at {longest} steps, the "
+        "longest measured"
     )
-
-    def sampled(statistic: Callable[[np.ndarray], float], unit: str, beyond: str = "") -> Estimate:
-        interval = number_interval(np.array([statistic(curve) for curve in replicates]), n)
-        return Estimate.sampled(
-            statistic(kl.mean(0)), unit, interval, n=n, null=null, beyond=beyond,
-            longest=float(window - 1) if beyond == far else None,
-        )  # fmt: skip
-
+    mass90, nowhere = partial(distance_of, share=0.9), "nothing at any distance has influence"
     metrics = {
-        "horizon": sampled(_horizon, "steps", far),
-        "mass90": sampled(
-            lambda curve: distance_of(curve[None], 0.9).item(),
-            "steps",
-            "nothing at any distance has influence",
+        "horizon": estimated(
+            kl, _horizon, "steps", null, seed=seed, beyond=far, longest=float(longest)
         ),
+        "mass90": estimated(kl, mass90, "steps", null, seed=seed, beyond=nowhere),
     }
     metrics["at_distance"] = (
-        sampled(lambda curve: float(curve[distance]), "bits")
-        if distance < window
-        else Estimate.missing("bits", f"distance {distance} was not measured; {window - 1} was")
+        estimated_mean(kl[:, distance], "bits", null, seed=seed)
+        if distance <= longest
+        else Estimate.missing("bits", f"distance {distance} was not measured; {longest} was")
     )
     return metrics
 
@@ -125,48 +115,38 @@ def _thirds(
     last: Float[np.ndarray, "sequences places"], null: Null, seed: int
 ) -> dict[str, Estimate]:
     """How much the last predictions change with a token at either end, and in the middle."""
-    n, replicates = len(last), resampled_means(last, seed)
     parts = {"first_bits": _first, "middle_bits": _middle, "last_bits": _last, "middle_sag": _sag}
-    return {
-        name: Estimate.sampled(
-            part(last.mean(0, keepdims=True)).item(),
-            "bits",
-            number_interval(part(replicates), n),
-            n=n,
-            null=null,
-        )
-        for name, part in parts.items()
-    }
+    return {name: estimated(last, part, "bits", null, seed=seed) for name, part in parts.items()}
 
 
-def _first(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+def _first(rows: Float[np.ndarray, "rows places"]) -> Float[np.ndarray, " rows"]:
     """The first eighth of the sequence."""
     mean: np.ndarray = rows[..., : rows.shape[-1] // 8].mean(-1)
     return mean
 
 
-def _middle(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+def _middle(rows: Float[np.ndarray, "rows places"]) -> Float[np.ndarray, " rows"]:
     """The middle half."""
     quarter = rows.shape[-1] // 4
     mean: np.ndarray = rows[..., quarter:-quarter].mean(-1)
     return mean
 
 
-def _last(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+def _last(rows: Float[np.ndarray, "rows places"]) -> Float[np.ndarray, " rows"]:
     """The last eighth, just before the predictions."""
     return _first(rows[..., ::-1])
 
 
-def _sag(rows: Float[np.ndarray, "*some places"]) -> Float[np.ndarray, "*some"]:
+def _sag(rows: Float[np.ndarray, "rows places"]) -> Float[np.ndarray, " rows"]:
     """How far the middle lies below both ends; negative where use only fades with distance."""
     lower: np.ndarray = np.minimum(_first(rows), _last(rows)) - _middle(rows)
     return lower
 
 
-def _horizon(curve: Float[np.ndarray, " distances"]) -> float:
+def _horizon(curves: Float[np.ndarray, "rows distances"]) -> Float[np.ndarray, " rows"]:
     """The distance beyond which no influence above the threshold is found."""
     with np.errstate(divide="ignore"):
-        return last_crossing(np.log(np.maximum(curve, 0.0)), math.log(HORIZON_BITS))
+        return last_crossings(np.log(np.maximum(curves, 0.0)), math.log(HORIZON_BITS))
 
 
 def _headline(metrics: dict[str, Estimate], distance: int) -> str:
@@ -187,21 +167,24 @@ def _headline(metrics: dict[str, Estimate], distance: int) -> str:
 
 
 def _by_distance(evidence: Evidence, seed: int) -> Series:
-    kl, loss = evidence["kl"], evidence["loss"]
-    columns: dict[str, object] = {"distance": range(kl.shape[1])}
-    for name, rows, prefix in (("kl_bits", kl, ""), ("loss_bits", loss, "loss_")):
-        low, high = curve_interval(resampled_means(rows, seed), len(rows))
-        columns |= {name: rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
-    columns |= {"top_changed": evidence["top"].mean(0), "n": [len(kl)] * kl.shape[1]}
-    return Series.of("position", columns, {"distance": "steps"})
+    count, distances = evidence["kl"].shape
+    table: dict[str, object] = {
+        "distance": range(distances),
+        **columns(evidence["kl"], "kl_bits", "", seed=seed),
+        **columns(evidence["loss"], "loss_bits", "loss_", seed=seed),
+        "top_changed": evidence["top"].mean(0),
+        "n": [count] * distances,
+    }
+    return Series.of("position", table, {"distance": "steps"})
 
 
 def _by_position(evidence: Evidence, seed: int) -> Series:
     """By where the edit is: what it does to the next predictions, and to the last of all."""
-    columns: dict[str, object] = {"position": evidence["places"][0]}
-    for name, prefix in (("near", ""), ("last", "last_")):
-        rows = evidence[name]
-        low, high = curve_interval(resampled_means(rows, seed), len(rows))
-        columns |= {f"{prefix}kl_bits": rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
-    columns["n"] = [len(evidence["near"])] * evidence["near"].shape[1]
-    return Series.of("position-absolute", columns)
+    count, places = evidence["near"].shape
+    table: dict[str, object] = {
+        "position": evidence["places"][0],
+        **columns(evidence["near"], "kl_bits", "", seed=seed),
+        **columns(evidence["last"], "last_kl_bits", "last_", seed=seed),
+        "n": [count] * places,
+    }
+    return Series.of("position-absolute", table)

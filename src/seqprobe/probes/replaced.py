@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqprobe.contracts import Observation, Pieces
-from seqprobe.probes.effects import KL, effects
+from seqprobe.probes.changes import KL, changes
 
 PLACES, NEAR = 16, 8
 """Stretches of a sequence in each of which one token is replaced, and predictions at its end."""
 
 
 class Replaced(NamedTuple):
-    """Effects (as in `effects`) k steps after each edit, NaN beyond the end of the sequence.
+    """Effects (as in `changes`) k steps after each edit, NaN beyond the end of the sequence.
 
     They count as much as a free draw of the token would change it. Each edit falls on the same
     stretch of every sequence, at or before its `latest` step. `null` is the KL divergence when the
@@ -34,8 +34,8 @@ class Replaced(NamedTuple):
 
     @property
     def by_distance(self) -> Float[np.ndarray, "batch distances measures"]:
-        """Mean over the edits that are followed by a whole window."""
-        early = self.latest + self.window <= self.effects.shape[2]
+        """Mean over the edits that are followed by a whole window of known tokens."""
+        early = self.latest + self.window < self.effects.shape[2]
         mean: np.ndarray = self.effects[:, early, : self.window].mean(1)
         return mean
 
@@ -75,7 +75,7 @@ def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
     tokens, reruns = observation.inputs, observation.interventions
     assert reruns is not None
     steps, others, weights = _drawn(observation, seed, exact)
-    read = effects(observation)
+    read = changes(observation)
     found = reruns.continued(_pieces(tokens, steps, others), read)
     same = reruns.continued(_pieces(tokens, steps[:, :1], None), read)
     found = found.unflatten(0, steps.shape) * weights.to(found)[..., None, None]
