@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from seqprobe_reports.figures import (
     bottleneck,
     capacity,
+    carry_over,
     gradient_decay,
     jacobian_spectrum,
     memory,
@@ -14,12 +15,14 @@ from seqprobe_reports.figures import (
     position,
     sequential_depth,
     throughput,
+    window,
 )
 from seqprobe_reports.subjects import Subject
 
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
+    "carry-over": carry_over.draw,
     "gradient-decay": gradient_decay.draw,
     "jacobian-spectrum": jacobian_spectrum.draw,
     "memory": memory.draw,
@@ -27,6 +30,7 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "position": position.draw,
     "sequential-depth": sequential_depth.draw,
     "throughput": throughput.draw,
+    "window": window.draw,
 }
 
 

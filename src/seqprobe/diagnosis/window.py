@@ -39,8 +39,8 @@ def reads_on(case: Case) -> Iterator[Finding]:
         rule="reads-on",
         check="window",
         status="fine",
-        statement=f"Reading up to twice {trained} does no harm: the loss is {ratio.value:.3g} times "
-        "that on the same tokens when less is read before them.",
+        statement=f"Reading up to twice {trained} does no harm: the loss is {ratio.value:.4g} "
+        "times that on the same tokens when less is read before them.",
         metric="extrapolation_ratio",
         evidence=ratio,
         threshold=f"ratio below {HARMFUL}",
