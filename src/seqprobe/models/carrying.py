@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqprobe.errors import ModelError
 from seqprobe.models.calling import undisturbed
-from seqprobe.models.outputs import first_tensor, per_step_outputs
+from seqprobe.models.outputs import per_step_outputs
 from seqprobe.models.sequence_model import SequenceModel
 
 STATES = ("hidden", "hx", "h0", "c0", "state", "past", "cache", "mem", "carry", "prev")
@@ -72,13 +72,19 @@ class Carrying:
         names = _arguments(self.model.module.forward)
         with undisturbed(self.model.module), torch.no_grad():
             returned = self.model.returned(inputs)
-        outputs = first_tensor(returned)
-        parts = [key for key, part in _parts(returned).items() if part is not outputs]
+        batch, time = inputs.shape[:2]
+        outputs = per_step_outputs(returned, batch, time, self.model.time_first)
+        parts = [key for key, part in _parts(returned).items() if not _is(part, outputs)]
         if common := {name: name for name in names if name in parts}:
             yield common
         if len(names) == len(parts):
             yield dict(zip(names, parts, strict=True))
         yield from ({name: part} for name in names for part in parts)
+
+
+def _is(part: Any, outputs: Tensor) -> bool:
+    """Whether a part is what the outputs were taken from, turned round or not."""
+    return isinstance(part, Tensor) and part.data_ptr() == outputs.data_ptr()
 
 
 def _arguments(function: Any) -> list[str]:

@@ -86,7 +86,7 @@ def ratio(evidence: Evidence, seed: int) -> Estimate:
 
 def table(loss: Float64[np.ndarray, "sequences read"], trained: int, seed: int) -> Series:
     """Means over spans of positions, none of which goes across the trained length."""
-    spans = log_spaced(loss.shape[1], through=trained)
+    spans = log_spaced(loss.shape[1], through=trained, per_octave=2)
     middle = [(start + 1 + stop) / 2 for start, stop in spans]
     units = {"position": "tokens read", "mean": "bits"}
     return Series.of("window", {"position": middle, **span_columns(loss, spans, seed)}, units)

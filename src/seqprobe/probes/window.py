@@ -149,7 +149,8 @@ def _headline(metrics: dict[str, Estimate], oldest: Oldest, error: str, trained:
     taken = first.reason[:1].upper() + first.reason[1:]
     if first.value is not None:
         taken = f"The first length that fails is {first.value:,.0f} tokens: {error.rstrip('.')}"
-    ratio = f"The extrapolation ratio is not estimable, because {beyond.reason}"
+    because = beyond.reason.removesuffix(f": {error}") if error else beyond.reason
+    ratio = f"The extrapolation ratio is not estimable, because {because}"
     if beyond.value is not None:
         whose = "trained length" if metrics["trained_length"].value else "length of the analysis"
         times = f"{beyond.value:.4g} times that within"
