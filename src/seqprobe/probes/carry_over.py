@@ -67,8 +67,7 @@ class CarryOver(Probe):
 
     def measure(self, evidence: Evidence) -> Measurement:
         rounding = ROUNDING * float(evidence["precision"][0])
-        leakage = {"call_leakage": _leak(evidence["call_leak"], "call")}
-        leakage["row_leakage"] = _leak(evidence["row_leak"], "row")
+        leakage = _leakage(evidence, rounding)
         why = _why_untold(evidence, leakage, rounding)
         told = {} if why else self._told(evidence)
         because = why or str(evidence["no_loss"][0])
@@ -112,20 +111,29 @@ UNITS = {
 }
 
 
-def _leak(found: np.ndarray, what: str) -> Estimate:
+CALLS, ROWS = "calls leak into each other", "rows of a batch leak into each other"
+
+
+def _leakage(evidence: Evidence, rounding: float) -> dict[str, Estimate]:
+    """Rows cannot be compared from call to call where calls leak."""
+    calls, rows = (_leak(evidence[name]) for name in ("call_leak", "row_leak"))
+    if (calls.value or 0.0) > rounding:
+        rows = Estimate.missing("", CALLS)
+    return {"call_leakage": calls, "row_leakage": rows}
+
+
+def _leak(found: np.ndarray) -> Estimate:
     known = found[~np.isnan(found)]
     if not len(known):
         return Estimate.missing("", "only one row fits into memory at once")
-    largest = float(known.max())
-    if not np.isfinite(largest):
-        return Estimate.missing("", f"outputs are not finite, at times: no {what} can be compared")
-    return Estimate(largest, "", n=len(known), exact=True)
+    if not np.isfinite(known).all():
+        return Estimate.missing("", "some outputs are not finite")
+    return Estimate(float(known.max()), "", n=len(known), exact=True)
 
 
 def _why_untold(evidence: Evidence, leakage: dict[str, Estimate], rounding: float) -> str:
     """Why nothing else can be measured; empty where it can."""
-    names = {"call_leakage": "calls leak into each other", "row_leakage": "rows leak into others"}
-    for name, why in names.items():
+    for name, why in (("call_leakage", CALLS), ("row_leakage", ROWS)):
         if (leakage[name].value or 0.0) > rounding:
             return why
     if not evidence["causal"].all():

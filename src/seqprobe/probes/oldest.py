@@ -114,12 +114,12 @@ def change(
 ) -> Float64[Tensor, "rows time"]:
     """The largest difference at each step, relative to the largest output of its row.
 
-    Exactly zero where no bit differs.
+    Exactly zero where no bit differs, infinite where one of them alone is finite.
     """
     same = (plain == other) | (plain.isnan() & other.isnan())
     largest = plain.abs().where(plain.isfinite(), 0).amax((1, 2)).double().clamp(min=1e-300)
     difference = (plain.double() - other.double()).abs().where(~same, 0.0).amax(-1)
-    return difference / largest[:, None]
+    return difference.nan_to_num(nan=torch.inf, posinf=torch.inf) / largest[:, None]
 
 
 def _drawn(

@@ -47,7 +47,7 @@ def _past(observation: Observation, steps: int, generator: np.random.Generator) 
     return torch.from_numpy(drawn).to(like)
 
 
-def left(apart: Squares) -> np.ndarray:
+def left(apart: Float64[np.ndarray, "*some steps"]) -> Float64[np.ndarray, "*some steps"]:
     """Natural logarithm of the distance relative to that at the boundary; -inf where none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = 0.5 * np.log(apart)
