@@ -44,7 +44,7 @@ def test_a_shape_that_is_none_is_said_by_us():
     said = Attempts(SequenceModel(Last(ValueError())))(25).error
     assert said == (
         "the module returns no output per step; got tensors of shape [(1, 20, 4)]; "
-        "expected a floating-point tensor of shape (1, 25, 'classes')."
+        "expected a floating-point tensor of shape (1, 25, 'classes')"
     )
 
 

@@ -267,3 +267,38 @@ def test_batches_do_not_matter(observe):
 def test_short_sequences_can_be_measured(show):
     measured = show(SequenceModel(Recurrent()), CarryOver(), time=16, sequences=8)
     assert measured.metrics["equivalence_error"].value < 1e-5
+
+
+class Whole(nn.Module):
+    """It takes sequences of one length, and very short ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(SYMBOLS, SYMBOLS)
+
+    def forward(self, tokens):
+        if 12 < tokens.shape[1] != 32:
+            raise ValueError("not that length")
+        return self.embedding(tokens)
+
+
+def test_a_model_that_takes_no_halves_has_no_gain(show):
+    measured = show(SequenceModel(Whole()), CarryOver(), time=32)
+    assert "half a sequence cannot be read" in measured.metrics["gain_bits"].reason
+    assert "ValueError on inputs of shape (16, 16): not that length" in measured.headline
+    assert measured.metrics["washout_steps"].value == 0
+
+
+def test_outputs_that_are_never_possible_are_not_apart(show):
+    class Never(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(SYMBOLS, SYMBOLS)
+
+        def forward(self, tokens):
+            out = self.embedding(tokens)
+            return out.where(torch.arange(SYMBOLS) > 0, -torch.inf)
+
+    measured = show(SequenceModel(Never()), CarryOver())
+    assert measured.metrics["washout_steps"].value == 0
+    assert measured.metrics["call_leakage"].value == 0

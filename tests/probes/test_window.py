@@ -235,3 +235,38 @@ def test_the_trained_length_stands_in_a_checkpoint(tmp_path):
     from seqprobe.checkpoints.load import load
 
     assert load("data/seqprobe_data/checkpoints/lstm.pt").model.trained_length == 256
+
+
+class Overflowing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(7, 7)
+
+    def forward(self, tokens):
+        out = self.embedding(tokens)
+        return out.where(torch.arange(tokens.shape[1])[:, None] < 70, torch.nan)
+
+
+def test_where_outputs_are_no_numbers_is_said(show):
+    measured = show(SequenceModel(Overflowing()), Window(), time=32, sequences=8)
+    known = measured.metrics["extrapolation_ratio"]
+    assert known.reason == "the loss is not finite at position 71"
+
+
+class Fixed(nn.Module):
+    """It takes sequences of 32, 64 and 128 tokens, and short ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(7, 7)
+
+    def forward(self, tokens):
+        if tokens.shape[1] not in (*range(13), 32, 64, 128):
+            raise ValueError(f"not {tokens.shape[1]}")
+        return self.embedding(tokens)
+
+
+def test_a_model_of_few_lengths_has_no_null(show):
+    ratio = show(SequenceModel(Fixed()), Window(), time=32).metrics["extrapolation_ratio"]
+    assert ratio.value == pytest.approx(1)
+    assert ratio.null.value is None

@@ -43,5 +43,5 @@ class Attempts:
 def _own_words(error: ModelError) -> str:
     """What the module raised, on one line."""
     cause = error.__cause__
-    text = f"{type(cause).__name__}: {cause}" if cause else str(error).removesuffix(f" {error.do}")
+    text = f"{type(cause).__name__}: {cause}" if cause else error.said
     return " ".join(text.split())[:WORDS]

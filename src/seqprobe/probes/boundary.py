@@ -24,10 +24,14 @@ def gains(observation: Observation) -> Evidence:
     The boundaries lie in the second quarter of the sequences, and half a sequence is read after
     each. `gain_null` is the same where nothing is thrown away, after the last boundary. What
     rounding alone may do to a loss counts as zero.
+
+    Raises:
+        ModelError: the model does not take half a sequence.
     """
     assert observation.interventions is not None
     tokens, run = observation.inputs, observation.interventions
-    time, steps = tokens.shape[1], (tokens.shape[1] - 1) // 2
+    time, half = tokens.shape[1], tokens.shape[1] // 2
+    steps = half - 1  # the last token of the sequences has no next one
     carried = surprisal_bits(run.plain[:, :-1].double(), tokens[:, 1:])
     largest = run.plain.abs().where(run.plain.isfinite(), 0).amax((1, 2)).double()
     rounding = ROUNDING * torch.finfo(run.plain.dtype).eps * largest[:, None]
@@ -38,14 +42,13 @@ def gains(observation: Observation) -> Evidence:
 
     def gain(start: int, *, kept: bool) -> np.ndarray:
         rows = torch.arange(len(tokens), device=tokens.device)
-        part = tokens[:, start : start + steps]
-        pieces = Pieces(rows, torch.full_like(rows, start), part)
-        lost = (run.continued if kept else run.fresh)(pieces, read)[..., 0]
+        pieces = Pieces(rows, torch.full_like(rows, start), tokens[:, start : start + half])
+        lost = (run.continued if kept else run.fresh)(pieces, read)[:, :steps, 0]
         more = lost - carried[:, start : start + steps]
         found: np.ndarray = more.where(more.abs() > rounding, 0.0).cpu().numpy()
         return found
 
-    starts = np.linspace(time // 4, time // 2, PLACES).astype(int).tolist()
+    starts = np.linspace(time // 4, half, PLACES).astype(int).tolist()
     return {
         "gain": np.mean([gain(start, kept=False) for start in starts], axis=0),
         "gain_null": gain(starts[-1], kept=True),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
+from seqprobe.errors import ModelError
 from seqprobe.probes import boundary, chunks, washout
 from seqprobe.probes.leaks import leaks
 from seqprobe.probes.predicting import why_no_loss
@@ -50,7 +51,7 @@ class CarryOver(Probe):
         return Needs(stream="data", rerun=True)
 
     def observe(self, observation: Observation) -> Evidence:
-        rows, no_loss = len(observation.inputs), why_no_loss(observation)
+        rows, (gains, no_loss) = len(observation.inputs), _gains(observation)
         known: dict[str, object] = {
             "precision": torch.finfo(observation.outputs.dtype).eps,
             "causal": observation.causal,
@@ -62,7 +63,7 @@ class CarryOver(Probe):
             **leaks(observation),
             **chunks.differences(observation),
             **washout.distances(observation, generators),
-            **({} if no_loss else boundary.gains(observation)),
+            **gains,
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
@@ -78,7 +79,7 @@ class CarryOver(Probe):
             "rounding": Estimate(rounding, "", exact=True),
         }
         return Measurement(
-            headline=_headline(metrics, str(evidence["argument"][0])),
+            headline=_headline(metrics, evidence),
             metrics=metrics,
             key="gain_bits",
             series=() if why else self._tables(evidence, metrics),
@@ -102,6 +103,16 @@ class CarryOver(Probe):
         return tuple(tables)
 
 
+def _gains(observation: Observation) -> tuple[Evidence, str]:
+    """Or why there are none."""
+    if because := why_no_loss(observation):
+        return {}, because
+    try:
+        return boundary.gains(observation), ""
+    except ModelError as error:
+        return {}, f"half a sequence cannot be read: {error.said}"
+
+
 UNITS = {
     "gain_bits": "bits",
     "gain_steps": "tokens",
@@ -109,8 +120,6 @@ UNITS = {
     "washout_rate": "nats/step",
     "washout_steps": "steps",
 }
-
-
 CALLS, ROWS = "calls leak into each other", "rows of a batch leak into each other"
 
 
@@ -125,7 +134,7 @@ def _leakage(evidence: Evidence, rounding: float) -> dict[str, Estimate]:
 def _leak(found: np.ndarray) -> Estimate:
     known = found[~np.isnan(found)]
     if not len(known):
-        return Estimate.missing("", "only one row fits into memory at once")
+        return Estimate.missing("", "no batch had a second row")
     if not np.isfinite(known).all():
         return Estimate.missing("", "some outputs are not finite")
     return Estimate(float(known.max()), "", n=len(known), exact=True)
@@ -141,22 +150,21 @@ def _why_untold(evidence: Evidence, leakage: dict[str, Estimate], rounding: floa
     return ""
 
 
-def _headline(metrics: dict[str, Estimate], argument: str) -> str:
-    gain, error, steps = (
-        metrics[name] for name in ("gain_bits", "equivalence_error", "gain_steps")
-    )
+def _headline(metrics: dict[str, Estimate], evidence: Evidence) -> str:
+    gain, steps, error = (metrics[n] for n in ("gain_bits", "gain_steps", "equivalence_error"))
     saved = f"What carrying saves is not estimable, because {gain.reason}"
     if gain.value is not None:
+        first = min(boundary.FIRST, evidence["gain"].shape[1])
         saved = (
-            f"Carrying the past saves {gain.value:.2g} bits per token over the first "
-            f"{boundary.FIRST} tokens after a boundary"
+            f"Carrying the past saves {gain.value:.2g} bits per token over the first {first} "
+            "tokens after a boundary"
         )
-        if steps.value is not None and steps.value > 0:
+        if steps.value:
             saved += f", and {boundary.HELPS} bits or more for {steps.value:.0f} tokens"
     equal = f"Chunks cannot be held against one pass, because {error.reason}"
     if error.value is not None:
         equal = (
-            f"Read in chunks through `{argument}`, outputs differ by at most {error.value:.1g} of "
-            "the largest"
+            f"Read in chunks through `{evidence['argument'][0]}`, outputs differ by at most "
+            f"{error.value:.1g} of the largest"
         )
     return f"{saved}. {equal}."

@@ -34,8 +34,7 @@ def differences(observation: Observation) -> Evidence:
             chunked = observation.carrying.chunked(inputs, sizes(inputs.shape[1]))
             found = change(observation.rerun(inputs), chunked).cpu().numpy()
         except ModelError as error:
-            said = str(error).removesuffix(f" {error.do}").rstrip(".")
-            refused = f"the next chunk cannot be read: {said}"
+            refused = f"the next chunk cannot be read: {error.said}"
     known = {"argument": np.full(few, argument), "chunk_refused": np.full(few, refused)}
     return {"apart_chunked": found, **known}
 

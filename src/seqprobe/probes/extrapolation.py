@@ -1,23 +1,28 @@
 """The loss at each position, and what reading beyond the trained length does to it."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
+from seqprobe.errors import ModelError
 from seqprobe.estimators.bootstrap import number_interval, resampled_means
 from seqprobe.estimators.effects import surprisal_bits
 from seqprobe.estimators.spans import log_spaced, span_columns
 
 SHORTEST = 16
+NOTHING = "the same within the trained length"
 
 
 def losses(observation: Observation, length: int, trained: int) -> Evidence:
     """`loss`: bits lost on each next token after 1, 2, .. of so many tokens.
 
     `beyond` and `within` are pairs of mean losses on the same tokens, as in `_paired`: beyond the
-    trained length, and up to it. NaN where the sequences are too short for that.
+    trained length, and up to it. NaN where the sequences are too short for that,
+    or the model takes no shorter ones.
     """
     assert observation.longer is not None
     tokens = observation.longer(length)
@@ -46,10 +51,13 @@ def _paired(
     if tokens.shape[1] < 2 * most:
         return np.full((len(tokens), 2), np.nan)
     half = most // 2
-    after_less = [
-        _loss(observation, tokens[:, start : start + most])[:, half:] for start in (half, 2 * half)
-    ]
-    after_all = [loss[:, start + half : start + most - 1] for start in (half, 2 * half)]
+    try:
+        after_less = [
+            _loss(observation, tokens[:, start : start + most])[:, half:] for start in (half, most)
+        ]
+    except ModelError:  # this one takes no shorter sequences
+        return np.full((len(tokens), 2), np.nan)
+    after_all = [loss[:, start + half : start + most - 1] for start in (half, most)]
     return np.stack([np.concatenate(part, 1).mean(1) for part in (after_all, after_less)], axis=1)
 
 
@@ -80,7 +88,8 @@ def ratio(evidence: Evidence, seed: int) -> Estimate:
         return float(means[0] / means[1]), interval
 
     (value, interval), (nothing, band) = over(evidence["beyond"]), over(evidence["within"])
-    null = Null("the same within the trained length", nothing, *(band or ()))
+    known = math.isfinite(nothing)
+    null = Null(NOTHING, nothing, *(band or ())) if known else Null(NOTHING, None)
     return Estimate.sampled(value, "", interval, n=len(evidence["beyond"]), null=null)
 
 

@@ -32,8 +32,9 @@ def distances(observation: Observation, generators: list[np.random.Generator]) -
         edited[row, :boundary] = _past(observation, boundary, generator)
     plain = observation.rerun(inputs)[:, boundary - 1 :].double()
     other = observation.rerun(edited)[:, boundary - 1 :].double()
+    apart = (plain - other).where(plain != other, 0.0)
     return {
-        "apart": (plain - other).square().sum(-1).cpu().numpy(),
+        "apart": apart.square().sum(-1).cpu().numpy(),
         "size": plain.square().sum(-1).mean(1).cpu().numpy(),
     }
 

@@ -32,12 +32,12 @@ class Window(Probe):
     question: ClassVar[str] = "Which length is too long, and what does reading on cost?"
     method: ClassVar[str] = (
         f"Lengths up to {FURTHER} times that of the analysis are tried, by doubling and halving. "
-        f"At the longest one the first symbol is replaced by {OTHERS} others, and outputs are "
-        "compared bit for bit: the last step at which one differs is the reach of the oldest "
-        "token. The loss at each position is averaged over sequences. The extrapolation ratio is "
-        "the mean loss on tokens with L to 2L others before them, over the loss on the same tokens "
-        "when only the last L/2 to L of these are read. L is the trained length if the checkpoint "
-        "tells it, else that of the analysis."
+        f"In {SEQUENCES} sequences of the longest one, of independent symbols, the first is "
+        f"replaced by {OTHERS} others, and outputs are compared bit for bit: the last step at "
+        "which one differs is the reach of the oldest token. The loss at each position is averaged "
+        "over sequences. The extrapolation ratio is the mean loss on tokens with L to 2L others "
+        "before them, over the loss on the same tokens when only the last L/2 to L of these are "
+        "read. L is the trained length if the checkpoint tells it, else that of the analysis."
     )
     reading: ClassVar[str] = (
         "The hard limit is the first length that the model refuses, or whose oldest token no "
@@ -99,10 +99,9 @@ class Window(Probe):
         )
 
     def _ratio(self, evidence: Evidence, error: str) -> Estimate:
-        because = _why_no_ratio(evidence, error)
-        return (
-            Estimate.missing("", because) if because else extrapolation.ratio(evidence, self.seed)
-        )
+        if because := _why_no_ratio(evidence, error):
+            return Estimate.missing("", because)
+        return extrapolation.ratio(evidence, self.seed)
 
     def _tables(self, evidence: Evidence, oldest: Oldest) -> Iterator[Series]:
         if "loss" in evidence and np.isfinite(evidence["loss"]).all():
@@ -115,8 +114,9 @@ def _why_no_ratio(evidence: Evidence, error: str) -> str:
     """Why the loss beyond the trained length is not known; empty where it is."""
     if without := str(evidence["no_loss"][0]):
         return without
-    if not np.isfinite(evidence["loss"]).all():
-        return "the loss is not finite"
+    finite = np.isfinite(evidence["loss"]).all(0)
+    if not finite.all():
+        return f"the loss is not finite at position {int(finite.argmin()) + 1:,}"
     read, trained = evidence["loss"].shape[1] + 1, int(evidence["trained"][0])
     if extrapolation.enough(read, trained):
         return ""
