@@ -10,6 +10,7 @@ from torch import nn
 
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
+from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.carry_over import CarryOver
 from seqprobe.reference import zoo
@@ -79,8 +80,6 @@ def test_a_lag_oracle_gains_its_lag(observe):
     model = zoo.lag_oracle(8)
     tokens = torch.randint(8, (16, 9)).repeat(1, 15)[:, :128]
     observation = observe(model, CarryOver(), range(16), 128)
-    from seqprobe.models.interventions import Interventions
-
     text = replace(observation, inputs=tokens, interventions=Interventions(model, tokens))
     measured = CarryOver().update(text).compute()
     gain = 3 + math.log2(0.9125)

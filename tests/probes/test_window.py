@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-import seqprobe
+from seqprobe.checkpoints.load import load
 from seqprobe.contracts import Attempt
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
@@ -16,6 +16,9 @@ from seqprobe.probes import refused
 from seqprobe.probes.window import Window
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
+from seqprobe.runner.plan import plan
+from seqprobe.runner.run import run
+from seqprobe.sequences.streams import SampledStream
 
 
 def table(measured, name="window"):
@@ -182,8 +185,11 @@ def test_a_source_that_ends_is_said(observe):
 
 
 def test_text_of_the_model_itself_ends_where_it_was_announced():
-    report = seqprobe.analyze(zoo.memoryless(), probes=("window",), length=32, limit=8)
-    assert "sequences of this source end after 32" in report["window"].headline
+    model = zoo.memoryless()
+    text = SampledStream(model, 8, sequences=8, length=32)
+    result = run(model, plan([Window()], 32, 8), {"data": text}, torch.arange(8), print)
+    (outcome,) = result.outcomes
+    assert "sequences of this source end after 32" in outcome.measurement.headline
 
 
 class Both(nn.Module):
@@ -231,9 +237,7 @@ def test_batches_do_not_matter(observe):
             assert estimate.value == pytest.approx(whole.metrics[name].value, rel=1e-5)
 
 
-def test_the_trained_length_stands_in_a_checkpoint(tmp_path):
-    from seqprobe.checkpoints.load import load
-
+def test_the_trained_length_stands_in_a_checkpoint():
     assert load("data/seqprobe_data/checkpoints/lstm.pt").model.trained_length == 256
 
 
