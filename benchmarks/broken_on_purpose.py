@@ -252,7 +252,9 @@ BREAKS = (
     _probe("bottleneck_on_data", "{tokens.lost:.2f}", "{0:.2f}"),
     _window("window", "oldest.furthest + 2", "oldest.furthest + 1"),
     _window("window", "told or time)),", "time)),"),
-    _window("refused", "while longest < FURTHER * length and not", "while not"),
+    _window(
+        "refused", "while longest < FURTHER * length and not", "while longest < length and not"
+    ),
     _window("refused", "range(longest + 1, 2 * longest)", "range(longest + 2, 2 * longest)"),
     _window("refused", "if errors[first]:", "if True:"),
     _window("oldest", "_another(observation, edited[0, :1], generator)", "edited[0, :1]"),
