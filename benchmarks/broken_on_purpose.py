@@ -266,7 +266,7 @@ BREAKS = (
     _carried("boundary", "lost - carried[:, start :", "lost - carried[:, start + 1 :"),
     _carried("boundary", "(run.continued if kept else run.fresh)", "run.continued"),
     _carried("boundary", "more.abs() > rounding, 0.0", "more.abs() > 9, 0.0"),
-    _carried("washout", "inputs.shape[1] // 2", "inputs.shape[1] // 2 + 1"),
+    _carried("washout", "boundary - 1 :", "boundary:"),
     _carried("washout", "0.5 * np.log(apart)", "np.log(apart)"),
     _carried("washout", "math.log(WASHED)", "0.5 * math.log(WASHED)"),
     _carried("leaks", "others[kept] = inputs[kept]", "others = inputs"),

@@ -301,3 +301,30 @@ def test_outputs_that_are_never_possible_are_not_apart(show):
     measured = show(SequenceModel(Never()), CarryOver())
     assert measured.metrics["washout_steps"].value == 0
     assert measured.metrics["call_leakage"].value == 0
+
+
+def test_a_model_of_few_classes_has_no_loss(show):
+    class Classes(Recurrent):
+        def forward(self, tokens):
+            return super().forward(tokens)[0][..., :3]
+
+    measured = show(SequenceModel(Classes()), CarryOver())
+    assert measured.metrics["gain_bits"].reason == (
+        "the model gives 3 outputs for 7 tokens: it does not predict them"
+    )
+    assert measured.metrics["washout_steps"].value > 0
+
+
+class Late(Recurrent):
+    """The state is lost within a chunk: its first output alone is right."""
+
+    def forward(self, tokens, hidden=None):
+        out, after = super().forward(tokens, hidden)
+        if hidden is not None:
+            out[:, 1:] += 1
+        return out, after
+
+
+def test_the_largest_difference_of_a_chunk_counts(show):
+    by_chunk = table(show(SequenceModel(Late()), CarryOver()), "carry-over-chunks")
+    assert (by_chunk["difference"] > 0.1).tolist() == [False, True, True] + [False] * 4
