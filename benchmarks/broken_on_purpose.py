@@ -64,6 +64,14 @@ def _held(old: str, new: str) -> Break:
     return Break(file, old, new, "tests/probes/test_bottleneck.py")
 
 
+def _window(name: str, old: str, new: str) -> Break:
+    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_window.py")
+
+
+def _carried(name: str, old: str, new: str) -> Break:
+    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_carry_over.py")
+
+
 def _recorded(old: str, new: str) -> Break:
     return Break("src/seqprobe/probes/recorded.py", old, new, "tests/probes/test_bottleneck.py")
 
@@ -306,6 +314,39 @@ BREAKS = (
     _probe("bottleneck_on_data", 'kinds[-1] = "all other tokens"', "pass"),
     _probe("bottleneck_on_data", "int((counts >= FEWEST).sum()) + 1)", "CLASSES)"),
     _probe("bottleneck_on_data", "{tokens.lost:.2f}", "{0:.2f}"),
+    _window("window", "oldest.furthest + 2", "oldest.furthest + 1"),
+    _window("window", "told or time)),", "time)),"),
+    _window(
+        "refused", "while longest < FURTHER * length and not", "while longest < length and not"
+    ),
+    _window("refused", "range(longest + 1, 2 * longest)", "range(longest + 2, 2 * longest)"),
+    _window("refused", "if errors[first]:", "if True:"),
+    _window("oldest", "_another(observation, edited[0, :1], generator)", "edited[0, :1]"),
+    _window("oldest", "np.flatnonzero(self.change)", "np.flatnonzero(self.change > 1e-4)"),
+    _window("oldest", "not again.any()", "True"),
+    _window("extrapolation", "[:, half:] for start", "for start"),
+    _window("extrapolation", "loss[:, start + half :", "loss[:, start + half - 1 :"),
+    _window("extrapolation", '"within": trained // 2', '"within": trained'),
+    _carried("boundary", "lost - carried[:, start :", "lost - carried[:, start + 1 :"),
+    _carried("boundary", "(run.continued if kept else run.fresh)", "run.continued"),
+    _carried("boundary", "more.abs() > rounding, 0.0", "more.abs() > 9, 0.0"),
+    _carried("washout", "boundary - 1 :", "boundary:"),
+    _carried("washout", "0.5 * np.log(apart)", "np.log(apart)"),
+    _carried("washout", "math.log(WASHED)", "0.5 * math.log(WASHED)"),
+    _carried("leaks", "others[kept] = inputs[kept]", "others = inputs"),
+    _carried("leaks", "run(inputs.flip(0)).flip(0)", "run(inputs)"),
+    _carried("leaks", '"call_leak": _largest(plain, run(inputs))', '"call_leak": 0 * rows'),
+    _carried("chunks", "np.maximum.reduceat(apart, starts)", "apart[starts]"),
+    _carried("carry_over", 'if not evidence["causal"].all()', "if False"),
+    _carried("predicting", "if outputs != tokens:", "if False:"),
+    _model("carrying", "if not torch.equal(after, alone):", "if True:"),
+    _model("carrying", "any(word in name for word in STATES)", "True"),
+    _model("carrying", "if not _is(part, outputs)", ""),
+    _model("carrying", "state = {argument:", "_ = {argument:"),
+    _model("attempts", "if not is_out_of_memory(error):", "if True:"),
+    _model("attempts", "cause = error.__cause__", "cause = None"),
+    _estimator("spans", "edges < most], most]", "edges < most]]"),
+    _estimator("spans", "(np.arange(-below,", "(0.5 + np.arange(-below,"),
     _probe("capacity", "found.lower.cumsum()", "found.lower"),
     _probe("capacity", "(sequences, sequences // 2)", "(sequences, sequences)"),
     _probe("capacity", "8 * state.element_size()", "32"),

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from seqprobe.contracts import Measurement, Observation, Probe
+from seqprobe.models.attempts import Attempts
 from seqprobe.models.autograd import Autograd
+from seqprobe.models.carrying import Carrying
 from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
@@ -83,6 +85,10 @@ def _observe(
         rerun=model,
         interventions=Interventions(model, inputs),
         longer=lambda length: stream.take(numbers, length),
+        longest=stream.longest,
+        attempt=Attempts(model),
+        trained_length=model.trained_length,
+        carrying=Carrying(model),
         from_embeddings=partial(model.from_embeddings, inputs),
         jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
         frequencies=frequencies,

@@ -473,6 +473,32 @@ class Interventions(Protocol):
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What came of reading one sequence of a length.
+
+    `error` is what the model itself said. Where memory ran out, nothing is known of the model.
+    """
+
+    length: int
+    error: str = ""
+    out_of_memory: bool = False
+
+
+@runtime_checkable
+class Carrying(Protocol):
+    """The model's own way of carrying a state from one call to the next."""
+
+    @property
+    def argument(self) -> str:
+        """What takes the state that the last call returned; empty where nothing does."""
+        ...
+
+    def chunked(self, inputs: Tensor, sizes: Sequence[int]) -> Float[Tensor, "batch time classes"]:
+        """The outputs, read in one call per chunk."""
+        ...
+
+
+@dataclass(frozen=True)
 class Observation:
     """One batch of sequences seen passing through the model.
 
@@ -482,7 +508,9 @@ class Observation:
     run forward, one upon the other, `jacobian` where they do not. `rerun` takes inputs,
     `from_embeddings` what the embedding made of them; the latter keeps the graph. `interventions`
     reruns pieces of the batch, and `longer` gives the same sequences at another length, drawn anew
-    where the source has no more of them. `frequencies` is how often each token occurs in the
+    where the source has no more of them, up to `longest` steps, if that is not None. `attempt`
+    tries a length, `trained_length` is the one in training, where that is known, and `carrying` is
+    how states go from call to call. `frequencies` is how often each token occurs in the
     stream, `texts` what it stands for, where that is known. `mixers` belong to sequences of their
     own length.
     """
@@ -498,6 +526,10 @@ class Observation:
     rerun: Callable[[Tensor], Tensor] | None = None
     interventions: Interventions | None = None
     longer: Callable[[int], Tensor] | None = None
+    longest: int | None = None
+    attempt: Callable[[int], Attempt] | None = None
+    trained_length: int | None = None
+    carrying: Carrying | None = None
     from_embeddings: Callable[[Tensor], Tensor] | None = None
     jacobian: Jacobian | None = None
     frequencies: Float[Tensor, " vocab"] | None = None

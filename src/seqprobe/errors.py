@@ -14,8 +14,8 @@ class SeqProbeError(Exception):
             parts.append(f"got {got}")
         if expected:
             parts.append(f"expected {expected}")
-        self.do = do
-        super().__init__("; ".join(parts) + "." + (f" {do}" if do else ""))
+        self.do, self.said = do, "; ".join(parts)
+        super().__init__(f"{self.said}." + (f" {do}" if do else ""))
 
 
 class UsageError(SeqProbeError):

@@ -44,7 +44,21 @@ def recalled(half):
     }
 
 
+def carried(error=0.0, gain=(0.0, 0.0, 0.0), call=0.0, row=0.0, rounding=8e-6):
+    def exact(value):
+        return value if isinstance(value, Estimate) else Estimate(value, "", exact=True)
+
+    return {
+        "carry_over__gain_bits": between(*gain),
+        "carry_over__equivalence_error": exact(error),
+        "carry_over__call_leakage": exact(call),
+        "carry_over__row_leakage": exact(row),
+        "carry_over__rounding": exact(rounding),
+    }
+
+
 READABLE, LIMITED = "readable-not-remembered", "capacity-limited-by-read-out"
+NO_STATE = Estimate.missing("", "every call starts empty")
 EXACT_50 = Estimate(50.0, "steps", exact=True)
 EXACT_500 = Estimate(500.0, "steps", exact=True)
 
@@ -52,6 +66,26 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
 @pytest.mark.parametrize(
     ("metrics", "fires"),
     [
+        ({"window__extrapolation_ratio": between(1.06, 1.2, 1.4)}, {"harmful-beyond-trained"}),
+        ({"window__extrapolation_ratio": between(1.04, 1.2, 1.4)}, set()),
+        ({"window__extrapolation_ratio": between(0.98, 1.0, 1.04)}, {"reads-on"}),
+        ({"window__extrapolation_ratio": between(0.98, 1.0, 1.06)}, set()),
+        ({"window__refused_length": Estimate(257.0, "", exact=True)}, {"length-refused"}),
+        ({"window__refused_length": Estimate.missing("", "none", low=1024.0, exact=True)}, set()),
+        ({"window__reach": EXACT_50}, {"oldest-token-lost"}),
+        ({"window__reach": EXACT_500}, set()),
+        ({"window__reach": EXACT_50, "path_length__reach": EXACT_50}, {"out-of-reach"}),
+        ({"window__reach": EXACT_50, "path_length__reach": EXACT_500}, {"oldest-token-lost"}),
+        (carried(error=2e-3), {"chunks-differ"}),
+        (carried(error=5e-4), set()),
+        (carried(error=2e-3, rounding=0.5), set()),
+        (carried(error=NO_STATE, gain=(0.1, 0.2, 0.3)), {"state-thrown-away"}),
+        (carried(error=NO_STATE, gain=(0.0, 0.2, 0.3)), set()),
+        (carried(error=1e-7, gain=(0.1, 0.2, 0.3)), set()),
+        (carried(call=1e-4), {"call-leakage"}),
+        (carried(call=1e-6), set()),
+        (carried(row=1e-4), {"row-leakage"}),
+        (carried(row=1e-4, rounding=0.5), set()),
         ({"gradient_decay__at_distance": between(1e-9, 1e-8, 1e-7)}, {"gradient-vanished"}),
         ({"gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4)}, {"gradient-vanished"}),
         ({"gradient_decay__at_distance": between(1e-5, 1e-4, 2e-3)}, set()),

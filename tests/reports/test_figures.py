@@ -362,6 +362,8 @@ def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: R
         "position": "kl_bits",
         "sequential-depth": "depth",
         "throughput": "forward_seconds",
+        "window": "mean",
+        "carry-over": "mean",
     }
     columns: dict[str, Sequence[object]] = {
         "distance": [0, 1, 2],
@@ -371,7 +373,20 @@ def test_odd_values_can_be_drawn(check: str, values: Sequence[object], report: R
 
 
 def test_an_unknown_check_has_no_figure(report: Report) -> None:
-    assert draw("window", subjects([report])) == ""
+    assert draw("not-run", subjects([report])) == ""
+
+
+def test_lengths_are_marked_where_they_end_a_model(drawn: Drawn) -> None:
+    for models in (1, 3):
+        found = texts(drawn("window", models))
+        assert found.count("trained: 256") == found.count("refused: 257") == 1
+        assert {"loss (bits)", "tokens read", "▽ zero, or below this axis"} <= set(found)
+
+
+def test_gain_and_washout_stand_over_the_tokens_since_the_boundary(drawn: Drawn) -> None:
+    found = texts(drawn("carry-over", 1))
+    assert found.count("tokens read since the boundary") == 2
+    assert {"saved by carrying (bits)", "left of the distance"} <= set(found)
 
 
 def test_costs_go_on_dashed_beyond_what_was_measured(three: list[Report], drawn: Drawn) -> None:

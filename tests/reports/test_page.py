@@ -308,7 +308,7 @@ def test_checks_that_did_not_run_say_why(single: str) -> None:
     words = Page(part).words
     assert "○ not run needs a GPU" in words
     assert "✱ error failed: ValueError: no" in words
-    assert '<section id="window">' not in single
+    assert '<section id="not-run">' not in single
 
 
 @pytest.mark.usefixtures("without_figures")

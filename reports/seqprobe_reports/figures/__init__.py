@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from seqprobe_reports.figures import (
     bottleneck,
     capacity,
+    carry_over,
     context,
     gradient_decay,
     jacobian_spectrum,
@@ -17,6 +18,7 @@ from seqprobe_reports.figures import (
     position,
     sequential_depth,
     throughput,
+    window,
 )
 from seqprobe_reports.subjects import Subject
 
@@ -24,6 +26,7 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
     "context": context.draw,
+    "carry-over": carry_over.draw,
     "gradient-decay": gradient_decay.draw,
     "jacobian-spectrum": jacobian_spectrum.draw,
     "locality": locality.draw,
@@ -33,6 +36,7 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
     "position": position.draw,
     "sequential-depth": sequential_depth.draw,
     "throughput": throughput.draw,
+    "window": window.draw,
 }
 
 

@@ -189,10 +189,15 @@ def over_log_distance(axes: Axes) -> None:
 
 def asked(axes: Axes, distance: float) -> None:
     """Mark the distance that the user asks about, where the axis reaches it."""
-    if axes.get_xlim()[0] <= distance <= axes.get_xlim()[1]:
-        axes.axvline(distance, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+    marked(axes, distance, f"asked: {numbers.number(distance)}")
+
+
+def marked(axes: Axes, place: float, name: str) -> None:
+    """A dotted vertical line with its name above, where the axis reaches it."""
+    if axes.get_xlim()[0] <= place <= axes.get_xlim()[1]:
+        axes.axvline(place, color=INK, linewidth=1, linestyle=(0, (1, 2)))
         axes.annotate(
-            f"asked: {numbers.number(distance)}", (distance, 1), xytext=(0, 2),
+            name, (place, 1), xytext=(0, 2),
             xycoords=("data", "axes fraction"), textcoords="offset points",
             ha="center", va="bottom", fontsize=8,
         )  # fmt: skip

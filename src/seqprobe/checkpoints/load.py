@@ -144,6 +144,8 @@ def _dtype(name: str) -> torch.dtype:
 
 def _wrapped(module: nn.Module, contents: Contents) -> SequenceModel:
     model = SequenceModel(module)
+    if reference.matches(contents.extra):
+        model.trained_length = reference.trained_length(contents.extra)
     if not model(model.example(1)).isfinite().all():
         bad = contents.nonfinite
         raise ModelError(

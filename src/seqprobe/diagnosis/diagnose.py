@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from seqprobe.contracts import Estimate, Finding, Status
-from seqprobe.diagnosis import context, demands, gradients, reach, spectrum, storage, weights
+from seqprobe.diagnosis import (
+    carry_over,
+    context,
+    demands,
+    gradients,
+    reach,
+    spectrum,
+    storage,
+    weights,
+    window,
+)
 from seqprobe.diagnosis.case import Case, Rule
 
 ORDER: tuple[Status, ...] = (
@@ -11,7 +21,7 @@ ORDER: tuple[Status, ...] = (
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
-    *context.RULES,
+    *context.RULES, *window.RULES, *carry_over.RULES,
 )  # fmt: skip
 
 

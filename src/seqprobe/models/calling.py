@@ -38,10 +38,10 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def call(module: nn.Module, inputs: Tensor) -> Any:
+def call(module: nn.Module, inputs: Tensor, **more: Any) -> Any:
     """What the module returns; whatever it raises becomes a ModelError, except lack of memory."""
     try:
-        return module(inputs)
+        return module(inputs, **more)
     except Exception as error:
         if is_out_of_memory(error):
             raise

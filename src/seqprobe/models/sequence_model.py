@@ -60,6 +60,7 @@ class SequenceModel:
         self.features = features
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
+        self.trained_length: int | None = None
         self.asked_sites = existing(module, sites)
         tokens = self.example(3)
         self.embedding = None if features else find_embedding(module, tokens, lambda: self(tokens))
@@ -77,9 +78,9 @@ class SequenceModel:
         batch, time = inputs.shape[:2]
         return per_step_outputs(self.returned(inputs), batch, time, self.time_first)
 
-    def returned(self, inputs: Inputs) -> Any:
+    def returned(self, inputs: Inputs, **more: Any) -> Any:
         """Whatever the module itself returns, which may be more than its outputs."""
-        return call(self.module, inputs.transpose(0, 1) if self.time_first else inputs)
+        return call(self.module, inputs.transpose(0, 1) if self.time_first else inputs, **more)
 
     def observe(
         self,
@@ -198,7 +199,7 @@ class SequenceModel:
 
         `sources` are the positions from which paths are followed; memory grows with their number.
         """
-        model = self if self.device.type == "cpu" else self._on_the_cpu()
+        model = self if self.device.type == "cpu" else self.on_the_cpu()
         given = inputs[:1].cpu()
         with undisturbed(model.module):
             outputs, found = trace(model.module, given, model.run, sources)
@@ -206,7 +207,8 @@ class SequenceModel:
         size = float(plain.abs().max().clamp(min=1e-30))
         return replace(found, difference=float((outputs - plain).abs().max()) / size)
 
-    def _on_the_cpu(self) -> "SequenceModel":
+    def on_the_cpu(self) -> "SequenceModel":
+        """A copy there."""
         moved = copy(self)
         moved.module = deepcopy(self.module).cpu()
         return moved

@@ -52,6 +52,34 @@ def leaky(a: float, width: int = 4) -> SequenceModel:
     return SequenceModel(Stack(nn.Identity(), _Leaky(a), head), features=width, sites=["memory"])
 
 
+class _Carried(nn.Module):
+    map: Tensor
+
+    def __init__(self, a: float, width: int) -> None:
+        super().__init__()
+        turn = torch.empty(width, width)
+        self.register_buffer("map", a * nn.init.orthogonal_(turn))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        state: Float[Tensor, "batch width"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time width"], Float[Tensor, "batch width"]]:
+        carried, states = torch.zeros_like(x[:, 0]) if state is None else state, []
+        for step in x.unbind(1):
+            carried = carried @ self.map + step
+            states.append(carried)
+        return torch.stack(states, dim=1), carried
+
+
+def carried_rnn(a: float, width: int = 4) -> SequenceModel:
+    """h_t = a Q h_{t-1} + x_t with Q orthogonal, which returns its state and takes it again.
+
+    Chunks equal one pass, and two pasts are a^k as far apart after k steps.
+    """
+    return SequenceModel(_Carried(a, width), features=width)
+
+
 def constant_gate_lstm(b: float, symbols: int = 8, width: int = 4) -> SequenceModel:
     """An `nn.LSTM` whose forget gate is always sigmoid(b): the gradient is sigmoid(b)^k.
 

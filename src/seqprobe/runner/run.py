@@ -12,8 +12,10 @@ from torch import Tensor
 
 from seqprobe.contracts import Baseline, Measurement, Mixer, Needs, Observation, Probe, Stream
 from seqprobe.errors import NotApplicable
+from seqprobe.models.attempts import Attempts
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import is_out_of_memory
+from seqprobe.models.carrying import Carrying
 from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
@@ -184,6 +186,10 @@ class _Sweep:
             "rerun": self.model,
             "interventions": Interventions(self.model, inputs) if needs.rerun else None,
             "longer": lambda length: self.stream.take(numbers, length).to(self.model.device),
+            "longest": self.stream.longest,
+            "attempt": Attempts(self.model),
+            "trained_length": self.model.trained_length,
+            "carrying": Carrying(self.model),
             "frequencies": self.stream.frequencies,
             "texts": self.stream.texts,
             "alphabet": self.alphabet,

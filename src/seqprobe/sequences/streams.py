@@ -37,6 +37,11 @@ class Stream(Protocol):
         """What each token stands for; None where that is not known."""
         ...
 
+    @property
+    def longest(self) -> int | None:
+        """How long its sequences may be; None where there is no end to them."""
+        ...
+
     def take(self, numbers: Sequence[int], length: int) -> Tensor:
         """The sequences with these numbers, (batch, length) or (batch, length, features)."""
         ...
@@ -78,6 +83,10 @@ class CorpusStream:
     def texts(self) -> Sequence[str]:
         return [chr(byte) for byte in range(self.vocab_size)]
 
+    @property
+    def longest(self) -> int:
+        return len(self.corpus.held_out)
+
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         last = len(self.corpus.held_out) - length
         if last < 0:
@@ -103,6 +112,7 @@ class IidStream:
     seed: int = 0
     sha256: str = ""
     texts: None = None
+    longest: None = None
 
     @property
     def source(self) -> str:
@@ -127,6 +137,7 @@ class CopyStream:
     symbols: IidStream
     sha256: str = ""
     texts: None = None
+    longest: None = None
 
     @property
     def source(self) -> str:
@@ -151,6 +162,7 @@ class NoiseStream:
     frequencies: None = None
     sha256: str = ""
     texts: None = None
+    longest: None = None
 
     @property
     def source(self) -> str:
@@ -187,6 +199,11 @@ class SampledStream:
         if missing:
             self._written |= zip(missing, self._write(missing, longest), strict=True)
         return torch.stack([self._written[n][:length] for n in numbers])
+
+    @property
+    def longest(self) -> int:
+        """What was announced: every further token takes a run of the model."""
+        return self.length
 
     @property
     def frequencies(self) -> Float[Tensor, " vocab"]:

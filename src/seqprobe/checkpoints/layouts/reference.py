@@ -16,6 +16,11 @@ def matches(extra: Mapping[str, Any]) -> bool:
     return str(extra.get("format", "")).startswith("seqprobe.reference/")
 
 
+def trained_length(extra: Mapping[str, Any]) -> int:
+    """Tokens of the sequences in training."""
+    return int(extra["architecture"]["context"])
+
+
 def rebuild(extra: Mapping[str, Any], where: str) -> nn.Module:
     """The module, its weights not yet loaded."""
     if extra["format"] != FORMAT:

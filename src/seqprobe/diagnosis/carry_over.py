@@ -1,0 +1,108 @@
+"""Rules about what goes from call to call."""
+
+from collections.abc import Iterator
+
+from seqprobe.contracts import Estimate, Finding
+from seqprobe.diagnosis.case import Case, above
+
+SAME, WORTH = 1e-3, 0.01
+
+
+def chunks_differ(case: Case) -> Iterator[Finding]:
+    """The model's own state does not continue what was read."""
+    error, most = case.estimate("carry-over.equivalence_error"), max(SAME, _rounding(case))
+    if error is None or not above(error, most):
+        return
+    yield _finding(
+        "chunks-differ", "equivalence_error", error, f"difference below {most:.0e} of the outputs",
+        f"Reading in chunks through the model's own state is not reading in one pass: outputs "
+        f"differ by {error.value:.1g} of the largest.",
+        "Look at position offsets, at masks, and at parts of the state that are not handed on; the "
+        "table shows the first chunk that differs.",
+        "Chunks and one pass that agree on the same inputs.",
+    )  # fmt: skip
+
+
+def calls_leak(case: Case) -> Iterator[Finding]:
+    """An equal call gives something else after others."""
+    yield from _leak(
+        case, "call_leakage",
+        "The same batch, read again after others, gives other outputs: they differ by {} of the "
+        "largest. Something is left over from call to call, or random in evaluation mode.",
+        "Begin every call with a fresh state, and write no buffers in evaluation mode.",
+    )  # fmt: skip
+
+
+def rows_leak(case: Case) -> Iterator[Finding]:
+    """A sequence is read differently in other company."""
+    yield from _leak(
+        case, "row_leakage",
+        "Outputs for a sequence depend on what else is in its batch: they differ by {} of the "
+        "largest.",
+        "Look for means, sorts or states over the batch, and for axes taken for one another.",
+    )  # fmt: skip
+
+
+def state_thrown_away(case: Case) -> Iterator[Finding]:
+    """Carrying would help, and the module does not."""
+    gain, error = case.estimate("carry-over.gain_bits"), _metric(case, "equivalence_error")
+    if gain is None or not above(gain, WORTH) or error is None or error.value is not None:
+        return
+    yield Finding(
+        rule="state-thrown-away",
+        check="carry-over",
+        status="attention" if case.demands.streaming else "info",
+        statement=f"What was read is thrown away after each call: that costs {gain.value:.2g} bits "
+        f"per token at the beginning of the next one. {error.reason[0].upper()}{error.reason[1:]}.",
+        metric="gain_bits",
+        evidence=gain,
+        threshold=f"gain above {WORTH} bits, and no state that is carried",
+        source="our convention",
+        reference="Transformer-XL (Dai et al., 2019)",
+        remedy="Return the state (for attention: keys and values) and take it as an argument, or "
+        "let inputs overlap.",
+        falsified_by="The same loss at the beginning of a call as later.",
+    )
+
+
+def _leak(case: Case, metric: str, statement: str, remedy: str) -> Iterator[Finding]:
+    leak, most = case.estimate(f"carry-over.{metric}"), _rounding(case)
+    if leak is None or not above(leak, most):
+        return
+    yield _finding(
+        metric.replace("_", "-"), metric, leak, f"difference below {most:.0e} of the outputs",
+        statement.format(f"{leak.value:.1g}"), remedy, "Equal outputs from equal calls.",
+    )  # fmt: skip
+
+
+def _finding(
+    rule: str, metric: str, evidence: Estimate, threshold: str,
+    statement: str, remedy: str, falsified_by: str,
+) -> Finding:  # fmt: skip
+    return Finding(
+        rule=rule,
+        check="carry-over",
+        status="problem",
+        statement=statement,
+        metric=metric,
+        evidence=evidence,
+        threshold=threshold,
+        source="theory",
+        reference="",
+        remedy=remedy,
+        falsified_by=falsified_by,
+    )
+
+
+def _metric(case: Case, name: str) -> Estimate | None:
+    measured = case.measurements.get("carry-over")
+    return measured.metrics.get(name) if measured else None
+
+
+def _rounding(case: Case) -> float:
+    """What the last bits of the outputs may make."""
+    rounding = _metric(case, "rounding")
+    return (rounding.value if rounding else None) or 0.0
+
+
+RULES = (chunks_differ, calls_leak, rows_leak, state_thrown_away)

@@ -1,0 +1,104 @@
+"""Rules about lengths: what is refused, what reading beyond the trained length costs."""
+
+from collections.abc import Iterator
+
+from seqprobe.contracts import Finding
+from seqprobe.diagnosis.case import Case, above, below
+
+HARMFUL = 1.05
+
+
+def harmful_beyond(case: Case) -> Iterator[Finding]:
+    """It would predict better if it read less."""
+    ratio, trained = case.estimate("window.extrapolation_ratio"), _trained(case)
+    if ratio is None or not above(ratio, HARMFUL):
+        return
+    yield Finding(
+        rule="harmful-beyond-trained",
+        check="window",
+        status="attention",
+        statement=f"Reading beyond {trained} is harmful: the loss is {ratio.value:.3g} times that "
+        "on the same tokens when less is read before them.",
+        metric="extrapolation_ratio",
+        evidence=ratio,
+        threshold=f"ratio above {HARMFUL}",
+        source="our convention",
+        reference="Train short, test long (Press et al., 2022)",
+        remedy="Give it no more than that at a time; or scale rotary positions, use linear biases "
+        "(ALiBi), or a window that keeps the first tokens; or train on longer sequences.",
+        falsified_by="A ratio below the threshold on other text.",
+    )
+
+
+def reads_on(case: Case) -> Iterator[Finding]:
+    """Longer inputs do no harm."""
+    ratio, trained = case.estimate("window.extrapolation_ratio"), _trained(case)
+    if ratio is None or not below(ratio, HARMFUL):
+        return
+    yield Finding(
+        rule="reads-on",
+        check="window",
+        status="fine",
+        statement=f"Reading up to twice {trained} does no harm: the loss is {ratio.value:.4g} "
+        "times that on the same tokens when less is read before them.",
+        metric="extrapolation_ratio",
+        evidence=ratio,
+        threshold=f"ratio below {HARMFUL}",
+        source="our convention",
+        reference="Train short, test long (Press et al., 2022)",
+        remedy="",
+        falsified_by="A ratio above the threshold on other text, or further out.",
+    )
+
+
+def refuses(case: Case) -> Iterator[Finding]:
+    """The model itself says where it ends."""
+    first = case.estimate("window.refused_length")
+    if first is None or first.value is None:
+        return
+    yield Finding(
+        rule="length-refused",
+        check="window",
+        status="attention" if case.demands.streaming else "info",
+        statement=f"The model takes {first.value - 1:,.0f} tokens and no more: "
+        f"{first.value:,.0f} are refused.",
+        metric="refused_length",
+        evidence=first,
+        threshold="the model runs on this length",
+        source="theory",
+        reference="",
+        remedy="Read longer inputs in windows, or extend the table of positions and train on.",
+        falsified_by="A run of this length.",
+    )
+
+
+def oldest_lost(case: Case) -> Iterator[Finding]:
+    """Sequences as long as the distance asked about lose their first token."""
+    reach, short = case.estimate("window.reach"), case.estimate("path-length.reach")
+    if reach is None or not below(reach, case.distance) or below(short, case.distance):
+        return
+    yield Finding(
+        rule="oldest-token-lost",
+        check="window",
+        status="problem",
+        statement=f"The oldest token changes no bit of any output more than {reach.value:,.0f} "
+        f"steps later; distance {case.distance} is out of its reach at this precision.",
+        metric="reach",
+        evidence=reach,
+        threshold=f"reach below {case.distance} steps",
+        source="theory",
+        reference="Attention is all you need (Vaswani et al., 2017), table 1",
+        remedy="Widen the window or the receptive field, add layers, or carry a state.",
+        falsified_by=f"One edit at distance {case.distance} that changes the output.",
+    )
+
+
+def _trained(case: Case) -> str:
+    measured = case.measurements.get("window")
+    length = measured.metrics.get("trained_length") if measured else None
+    if length is None or length.value is None:
+        return "the length of the analysis"
+    return f"the trained length of {length.value:,.0f} tokens"
+
+
+RULES = (harmful_beyond, reads_on, refuses, oldest_lost)

@@ -1,0 +1,101 @@
+"""The loss at each position, and what reading beyond the trained length does to it."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
+from seqprobe.errors import ModelError
+from seqprobe.estimators.bootstrap import number_interval, resampled_means
+from seqprobe.estimators.effects import surprisal_bits
+from seqprobe.estimators.spans import log_spaced, span_columns
+
+SHORTEST = 16
+NOTHING = "the same within the trained length"
+
+
+def losses(observation: Observation, length: int, trained: int) -> Evidence:
+    """`loss`: bits lost on each next token after 1, 2, .. of so many tokens.
+
+    `beyond` and `within` are pairs of mean losses on the same tokens, as in `_paired`: beyond the
+    trained length, and up to it. NaN where the sequences are too short for that,
+    or the model takes no shorter ones.
+    """
+    assert observation.longer is not None
+    tokens = observation.longer(length)
+    loss = _loss(observation, tokens)
+    pairs = {"beyond": trained, "within": trained // 2}
+    return {"loss": loss} | {
+        name: _paired(observation, tokens, loss, most) for name, most in pairs.items()
+    }
+
+
+def enough(length: int, trained: int) -> bool:
+    """Whether sequences of this length tell something about reading beyond the trained one."""
+    return trained >= SHORTEST and length >= 2 * trained
+
+
+def _paired(
+    observation: Observation,
+    tokens: Int[Tensor, "batch time"],
+    loss: Float64[np.ndarray, "batch read"],
+    most: int,
+) -> Float64[np.ndarray, "batch 2"]:
+    """Mean losses on the same tokens: after all that stands before them, and after less.
+
+    All is between `most` and twice as many tokens, less is between half of `most` and `most`.
+    """
+    if tokens.shape[1] < 2 * most:
+        return np.full((len(tokens), 2), np.nan)
+    half = most // 2
+    try:
+        after_less = [
+            _loss(observation, tokens[:, start : start + most])[:, half:] for start in (half, most)
+        ]
+    except ModelError:  # this one takes no shorter sequences
+        return np.full((len(tokens), 2), np.nan)
+    after_all = [loss[:, start + half : start + most - 1] for start in (half, most)]
+    return np.stack([np.concatenate(part, 1).mean(1) for part in (after_all, after_less)], axis=1)
+
+
+def _loss(
+    observation: Observation, tokens: Int[Tensor, "batch time"]
+) -> Float64[np.ndarray, "batch read"]:
+    """As many numbers are in memory at once as in the batch itself."""
+    assert observation.rerun is not None
+    found, at_once = [], observation.inputs.numel() // tokens.shape[1]
+    for some in tokens.split(max(1, at_once)):
+        outputs = observation.rerun(some)[:, :-1].double()
+        found.append(surprisal_bits(outputs, some[:, 1:]).cpu())
+    losses: np.ndarray = torch.cat(found).numpy()
+    return losses
+
+
+def ratio(evidence: Evidence, seed: int) -> Estimate:
+    """The mean loss beyond the trained length over that of the same tokens within it.
+
+    The null is the same with half the length, so that all lies within it.
+    """
+
+    def over(
+        pairs: Float64[np.ndarray, "sequences 2"],
+    ) -> tuple[float, tuple[float, float] | None]:
+        draws, means = resampled_means(pairs, seed), pairs.mean(0)
+        interval = number_interval(draws[:, 0] / draws[:, 1], len(pairs))
+        return float(means[0] / means[1]), interval
+
+    (value, interval), (nothing, band) = over(evidence["beyond"]), over(evidence["within"])
+    known = math.isfinite(nothing)
+    null = Null(NOTHING, nothing, *(band or ())) if known else Null(NOTHING, None)
+    return Estimate.sampled(value, "", interval, n=len(evidence["beyond"]), null=null)
+
+
+def table(loss: Float64[np.ndarray, "sequences read"], trained: int, seed: int) -> Series:
+    """Means over spans of positions, none of which goes across the trained length."""
+    spans = log_spaced(loss.shape[1], through=trained, per_octave=2)
+    middle = [(start + 1 + stop) / 2 for start, stop in spans]
+    units = {"position": "tokens read", "mean": "bits"}
+    return Series.of("window", {"position": middle, **span_columns(loss, spans, seed)}, units)
