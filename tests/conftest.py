@@ -79,6 +79,7 @@ def _observe(model: SequenceModel, probe: Probe, numbers: range, time: int) -> O
         embeddings=observed.embeddings,
         rerun=model,
         interventions=Interventions(model, inputs),
+        attend=model.attend if needs.attention else None,
         longer=lambda length: stream.take(numbers, length),
         from_embeddings=partial(model.from_embeddings, inputs),
         jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,

@@ -183,6 +183,7 @@ class _Sweep:
             "inputs": inputs,
             "rerun": self.model,
             "interventions": Interventions(self.model, inputs) if needs.rerun else None,
+            "attend": self.model.attend if needs.attention else None,
             "longer": lambda length: self.stream.take(numbers, length).to(self.model.device),
             "frequencies": self.stream.frequencies,
             "texts": self.stream.texts,
