@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from seqprobe_reports.figures import (
+    attention,
     bottleneck,
     capacity,
     gradient_decay,
@@ -18,6 +19,7 @@ from seqprobe_reports.figures import (
 from seqprobe_reports.subjects import Subject
 
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
+    "attention": attention.draw,
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
     "gradient-decay": gradient_decay.draw,
