@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from seqprobe.contracts import Estimate, Finding, Status
-from seqprobe.diagnosis import demands, gradients, reach, spectrum, storage, weights
+from seqprobe.diagnosis import attention, demands, gradients, reach, spectrum, storage, weights
 from seqprobe.diagnosis.case import Case, Rule
 
 ORDER: tuple[Status, ...] = (
@@ -11,6 +11,7 @@ ORDER: tuple[Status, ...] = (
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
+    *attention.RULES,
 )  # fmt: skip
 
 
