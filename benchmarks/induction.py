@@ -115,7 +115,8 @@ def main() -> None:
         f"{TASK.longest // 2} to {TASK.longest} steps; AdamW {RATE:g}, batches of {BATCH}. The "
         f"loss is that of the second copy at period {TASK.longest}, "
         f"{math.log2(TASK.symbols):.0f} bits by guessing. Scores are those of the probe "
-        "`attention` for the best head, with 95 % intervals; `null` is the same at another period.\n\n"
+        "`attention` for the best head, with 95 % intervals; `null` is the same at another "
+        "period.\n\n"
         "| layers | seed | step | loss (bits) | induction score | null | previous token |\n"
         "|---|---|---|---|---|---|---|"
     )

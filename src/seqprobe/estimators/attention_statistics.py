@@ -13,7 +13,9 @@ from torch import Tensor
 
 from seqprobe.contracts import AttentionRows
 
-BLOCK = 64
+BLOCK, LARGEST = 64, 1 << 24
+"""Rows that are read at once, and how many weights at most."""
+
 Rows = Int[Tensor, " rows"]
 
 
@@ -63,7 +65,8 @@ def head_statistics(
     to one are taken relative to their sum; those without any weight are left out. Where no query
     gives weight to a later key, none is taken to see it.
     """
-    blocks = [_block(read(some), some, norms, edges) for some in rows.split(BLOCK)]
+    at_once = min(max(LARGEST // norms.numel(), 1), BLOCK)
+    blocks = [_block(read(some), some, norms, edges) for some in rows.split(at_once)]
     all_ = _Block(*(torch.cat(parts, dim=-1) for parts in zip(*blocks, strict=True)))
     seen = torch.full_like(rows, norms.shape[-1]) if all_.ahead.any() else rows + 1
     ratio = (all_.entropy / seen.to(norms).log()).where(seen > 1, torch.nan)
@@ -73,7 +76,7 @@ def head_statistics(
         first=all_.first.nanmean(-1),
         first_by_norm=all_.first_by_norm.nanmean(-1),
         shares=all_.shares.nanmean(-1),
-        error=(all_.total - 1).abs().amax(-1),
+        error=(all_.total - 1).abs().where(all_.total > 0, 0.0).amax(-1),
         ahead=all_.ahead.amax(-1),
     )
 
@@ -117,10 +120,10 @@ def _ahead(weights: Tensor, rows: Rows, keys: Tensor) -> Tensor:
 
 
 def spread_rows(time: int, most: int | None) -> Rows:
-    """All queries, or so many of them, evenly spread, the last one among them."""
+    """All queries, or so many of them, evenly spread."""
     if most is None or most >= time:
         return torch.arange(time)
-    return torch.linspace(time / most - 1, time - 1, most).round().long()
+    return ((torch.arange(most) + 0.5) * time / most).long()
 
 
 class Uniform(NamedTuple):

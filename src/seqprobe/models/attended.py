@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import AttentionCall, AttentionRows
 
-CHECKED_ROWS = 16
+CHECKED_ROWS = 8
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
 _PRODUCTS = {torch.matmul, Tensor.matmul, torch.bmm, Tensor.bmm}
 

@@ -25,7 +25,9 @@ from seqprobe.probes.head_tables import tables
 from seqprobe.probes.heads import LONGEST, head_rows, map_rows, rollout_rows
 from seqprobe.probes.repeated import repeated_rows
 
-SEQUENCES, SINK, SUMS_TO_ONE = 16, 0.3, 1e-3
+SINK, SUMS_TO_ONE = 0.3, 1e-3
+TOO_SHORT = "sequences are too short to come twice, or such ones are read in another way"
+TOO_LONG = f"sequences are longer than {LONGEST} steps"
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -68,18 +70,19 @@ class Attention(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", attention=True, sequences=SEQUENCES)
+        return Needs(stream="data", attention=True)
 
     def observe(self, observation: Observation) -> Evidence:
         rows = head_rows(observation, self.queries)
         if "layer" not in rows:
             raise NotApplicable(_nothing(str(rows["refused"][0])))
         generators = [self.random(number) for number in observation.sequences]
+        sites = rows["sites"][0].tolist()
         return {
             **rows,
-            **repeated_rows(observation, generators),
-            **rollout_rows(observation),
-            **map_rows(observation),
+            **repeated_rows(observation, generators, sites),
+            **rollout_rows(observation, sites),
+            **map_rows(observation, sites),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
@@ -124,7 +127,7 @@ def _metrics(evidence: Evidence, seed: int) -> dict[str, Estimate]:
 def _repeated_metrics(evidence: Evidence, causal: bool, seed: int) -> dict[str, Estimate]:
     """Of the best head for each of the two."""
     if "induction" not in evidence:
-        too_short = Estimate.missing("", "sequences are too short to come twice")
+        too_short = Estimate.missing("", TOO_SHORT)
         return {"induction_score": too_short, "previous_token_score": too_short}
     shifted = _sampled(evidence["shifted"], _best, "", Null("", None), seed)
     elsewhere = Null("another period", shifted.value, shifted.low, shifted.high)
@@ -140,7 +143,7 @@ def _repeated_metrics(evidence: Evidence, causal: bool, seed: int) -> dict[str, 
 def _rollout_metrics(evidence: Evidence, time: int, causal: bool, seed: int) -> dict[str, Estimate]:
     """Of all layers together, on the first few sequences."""
     if "rollout_distance" not in evidence:
-        too_long = Estimate.missing("steps", f"sequences are longer than {LONGEST} steps")
+        too_long = Estimate.missing("steps", TOO_LONG)
         return {"rollout_mean_distance": too_long}
     layers = int(evidence["layer"].max()) + 1
     null = Null("equal weights", uniform_rollout_distance(time, layers, causal=causal))

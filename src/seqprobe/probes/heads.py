@@ -34,6 +34,14 @@ class Calls(Generic[T]):
     refused: Mapping[str, str]
 
 
+def the_same_calls(
+    observation: Observation, inputs: Tensor, read: Callable[[AttentionCall], T], sites: list[str]
+) -> Calls[T] | None:
+    """What is read on other inputs; None if the model does not attend in the same way there."""
+    calls = each_call(observation, inputs, read)
+    return calls if calls.sites == sites else None
+
+
 def each_call(
     observation: Observation, inputs: Tensor, read: Callable[[AttentionCall], T]
 ) -> Calls[T]:
@@ -83,30 +91,30 @@ def distance_bins(time: int) -> Tensor:
     return torch.tensor([0, *(2**k for k in range(max(time - 1, 0).bit_length()))])
 
 
-def rollout_rows(observation: Observation) -> Evidence:
+def rollout_rows(observation: Observation, sites: list[str]) -> Evidence:
     """Mean distance over all layers together, of a few sequences."""
     few = sum(number < ROLLED_OUT for number in observation.sequences)
     if not few or observation.inputs.shape[1] > LONGEST:
         return {}
-    layers = each_call(observation, observation.inputs[:few], _mean_of_heads).found
-    if not layers:
+    calls = the_same_calls(observation, observation.inputs[:few], _mean_of_heads, sites)
+    if calls is None:
         return {}
-    return {"rollout_distance": mean_distance(rolled_out(layers)).cpu().numpy()}
+    return {"rollout_distance": mean_distance(rolled_out(calls.found)).cpu().numpy()}
 
 
 def _mean_of_heads(call: AttentionCall) -> Float[Tensor, "batch time time"]:
     return _all_weights(call).mean(1)
 
 
-def map_rows(observation: Observation) -> Evidence:
+def map_rows(observation: Observation, sites: list[str]) -> Evidence:
     """All weights of all heads on the beginning of the first sequence, read by itself."""
     if observation.sequences[0] != 0:
         return {}
     piece = observation.inputs[:1, :MAPPED]
-    maps = each_call(observation, piece, _all_weights).found
-    if not maps:
+    calls = the_same_calls(observation, piece, _all_weights, sites)
+    if calls is None:
         return {}
-    weights = torch.cat(maps, dim=1).cpu().numpy()
+    weights = torch.cat(calls.found, dim=1).cpu().numpy()
     return {"map": weights, "map_texts": np.array([_texts(observation, weights.shape[-1])])}
 
 

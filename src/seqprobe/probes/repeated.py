@@ -9,18 +9,20 @@ from torch import Tensor
 
 from seqprobe.contracts import AttentionCall, Evidence, Observation
 from seqprobe.estimators.attention_statistics import BLOCK
-from seqprobe.probes.heads import each_call
+from seqprobe.probes.heads import the_same_calls
 
 LONGEST_PERIOD, SHORTEST_TIME = 64, 16
 APART = 2
 """How far another period has to be, so that it is not a neighbouring key."""
 
 
-def repeated_rows(observation: Observation, generators: list[np.random.Generator]) -> Evidence:
+def repeated_rows(
+    observation: Observation, generators: list[np.random.Generator], sites: list[str]
+) -> Evidence:
     """Weights on the token after the same one a period ago, at another period, and one step back.
 
     Every sequence has a period of its own; without variation a position would tell it. Empty
-    where sequences are too short.
+    where sequences are too short, or where those are attended to by other modules than `sites`.
     """
     time = observation.inputs.shape[1]
     longest = min(time // 2, LONGEST_PERIOD)
@@ -34,7 +36,9 @@ def repeated_rows(observation: Observation, generators: list[np.random.Generator
     def scores(call: AttentionCall) -> list[Float[Tensor, "batch heads"]]:
         return _scores(call, period, other)
 
-    calls = each_call(observation, inputs, scores)
+    calls = the_same_calls(observation, inputs, scores, sites)
+    if calls is None:
+        return {}
     names = "induction", "shifted", "previous"
     return {
         "repeated_time": np.full(len(inputs), calls.time),
