@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqprobe.contracts import AttentionRows
+from seqprobe.estimators import attention_statistics
 from seqprobe.estimators.attention_statistics import (
     HeadStatistics,
     head_statistics,
@@ -199,3 +200,11 @@ def test_later_layers_stand_to_the_left() -> None:
 def test_rollout_of_one_layer_of_equal_weights() -> None:
     """Half of it stays, the other half is (t - 1) / 2 steps away on the mean."""
     assert uniform_rollout_distance(33, 1, causal=True) == pytest.approx(32 / 4 / 2)
+
+
+def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = causal(torch.randn(2, 3, 70, 70).double())
+    together = of_scores(scores)
+    monkeypatch.setattr(attention_statistics, "LARGEST", 2 * 3 * 70 * 5)
+    for one, other in zip(together, of_scores(scores), strict=True):
+        torch.testing.assert_close(one, other)

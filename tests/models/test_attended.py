@@ -179,6 +179,37 @@ def test_a_written_softmax_is_read_where_it_meets_the_values(product: str, softm
     torch.testing.assert_close(norms, value.norm(dim=-1))
 
 
+LAYOUTS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "batch, heads": (lambda x: x, lambda x: x),
+    "heads, batch": (lambda x: x.transpose(0, 1), lambda x: x.transpose(0, 1)),
+    "merged": (lambda x: x.flatten(0, 1), lambda x: x.unflatten(0, (BATCH, HEADS))),
+    "one head": (lambda x: x[:, 0], lambda x: x.unsqueeze(1)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_heads_may_stand_anywhere(layout: str) -> None:
+    laid, back = LAYOUTS[layout]
+    x = laid(torch.randn(BATCH, HEADS, TIME, 8))
+    found: list[Tensor] = []
+    for fused in (True, False):
+        with attended(nn.Identity(), BATCH, TIME, lambda call: found.append(whole(call))):
+            if fused:
+                F.scaled_dot_product_attention(x, x, x)
+            else:
+                (x @ x.transpose(-1, -2) / math.sqrt(8)).softmax(-1) @ x
+    truth = back((x @ x.transpose(-1, -2) / math.sqrt(8)).softmax(-1))
+    for weights in found:
+        torch.testing.assert_close(weights, truth)
+
+
+def test_sequences_have_to_be_told_apart() -> None:
+    x = torch.randn(5, TIME, 8)
+    with attended(nn.Identity(), BATCH, TIME, lambda _: pytest.fail("read")) as refused:
+        F.scaled_dot_product_attention(x, x, x)
+    assert refused == {"": f"none of its axes is that of the {BATCH} sequences"}
+
+
 class WithWeights(nn.Module):
     """`nn.MultiheadAttention`, asked for its weights or not."""
 

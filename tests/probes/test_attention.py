@@ -179,6 +179,27 @@ def test_refused_weights_are_named(show):
     assert value(measured, "mean_entropy_ratio") == pytest.approx(1, abs=1e-4)
 
 
+def test_other_sequences_may_be_attended_to_by_other_modules(show):
+    """Shorter than so many steps it averages by a call of its own; heads cannot be told apart."""
+
+    class Either(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.long = zoo.uniform_attention().module.memory
+            self.short = zoo.uniform_attention(layers=2).module.memory
+
+        def forward(self, x):
+            return self.long(x) if x.shape[1] > 60 else self.short(x)
+
+    stack = zoo.Stack(nn.Embedding(8, 8), Either(), nn.Linear(8, 8))
+    measured = show(SequenceModel(stack), Attention(), time=110)
+    assert value(measured, "mean_entropy_ratio") == pytest.approx(1, abs=1e-4)
+    assert [table.id for table in measured.series] == ["attention", "attention-heads"]
+    assert value(measured, "induction_score") is not None
+    only_long = show(SequenceModel(stack), Attention(), time=61)
+    assert "read in another way" in only_long.metrics["induction_score"].reason
+
+
 def test_rows_that_do_not_sum_to_one_are_named(show):
     class Halved(nn.Module):
         def forward(self, x):
