@@ -150,6 +150,7 @@ def test_short_sequences_make_sinks_of_equal_weights(show):
 def test_a_window_has_nothing_beyond_it(show):
     measured = show(zoo.window_attention(4, layers=2), Attention(), time=TIME)
     distance, share = (column(measured, "attention", name) for name in ("distance", "share"))
+    assert distance.tolist() == 2 * [0, 1, 2, 4, 8, 16, 32, 64]
     assert (share[distance >= 4] == 0).all()
     assert (share[distance < 4] > 0.2).all()
     assert share.reshape(2, -1).sum(1) == pytest.approx([1, 1])
