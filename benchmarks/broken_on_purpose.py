@@ -87,6 +87,10 @@ def _copying(old: str, new: str) -> Break:
     return Break("src/seqprobe/probes/copying.py", old, new, "tests/probes/test_context.py")
 
 
+def _attention(name: str, old: str, new: str) -> Break:
+    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_attention.py")
+
+
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
     _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
@@ -464,6 +468,48 @@ BREAKS = (
     _information("refusals", "<= COPIES * len(marks)", "<= len(marks)", "refusals"),
     _information("refusals", "len(labels) < classes", "False", "refusals"),
     _information("refusals", "& (expected > 0).cpu()", "", "refusals"),
+    _model("attended", "> rows[:, None]", "< rows[:, None]"),
+    _model("attended", "hidden = ~mask if", "hidden = mask if"),
+    _model("attended", "repeat_interleave(groups, dim=-3)", "repeat(1, groups, 1, 1)"),
+    _model("attended", "query.shape[-1] ** -0.5 if", "1.0 if"),
+    _model("attended", "if not difference <= math", "if not difference <= 99 + math"),
+    _model("attended", "and lowest >= 0", ""),
+    _model("attended", "* ~hidden.all(-1, keepdim=True)", ""),
+    _model("attended", 'if given.arguments["need_weights"]:', "if False:"),
+    _model(
+        "sequence_model",
+        "few = inputs[:, :length]",
+        "few, length = inputs, inputs.shape[1]",
+        "attended",
+    ),
+    _estimator("attention_statistics", "all_.ahead.any()", "True"),
+    _estimator("attention_statistics", "total.log() + constant", "constant"),
+    _estimator(
+        "attention_statistics", "constant = scores.amax(-1) - weights", "constant = -weights"
+    ),
+    _estimator("attention_statistics", "by_norm[..., 0] / torch", "1.0 / torch"),
+    _estimator(
+        "attention_statistics", "right=True) - 1\n    summed", "right=False) - 1\n    summed"
+    ),
+    _estimator(
+        "attention_statistics",
+        "mixed.sum(-1, keepdim=True) @ rolled",
+        "mixed.sum(-1, keepdim=True) + 0 * rolled",
+    ),
+    _estimator("attention_statistics", "(weights + identity) if residual else weights", "weights"),
+    _attention("repeated", "asked = [period - 1,", "asked = [period,"),
+    _attention("repeated", "(steps < 2 * period[:, None])", "(steps < 3 * period[:, None])"),
+    _attention("repeated", "replace=len(known) < period", "replace=True"),
+    _attention("repeated", "g.integers(longest // 2, longest, endpoint=True)", "39"),
+    _attention("heads", "2**k for k in", "3**k for k in"),
+    _probe("attention", "(heads > SINK)", "(heads > 0)"),
+    _probe("attention", "float(equal.first > SINK)", "0.0"),
+    Break(
+        "src/seqprobe/diagnosis/attention.py",
+        "rate.null.value:",
+        "False:",
+        "tests/diagnosis",
+    ),
     _estimator("bootstrap", "stats.norm.sf(wide)", "(1 - level) / 2"),
     Break(
         "src/seqprobe/diagnosis/case.py",

@@ -84,6 +84,7 @@ def _observe(
         embeddings=observed.embeddings,
         rerun=model,
         interventions=Interventions(model, inputs),
+        attend=model.attend if needs.attention else None,
         longer=lambda length: stream.take(numbers, length),
         longest=stream.longest,
         attempt=Attempts(model),

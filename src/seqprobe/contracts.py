@@ -228,9 +228,9 @@ class Needs:
     `stream`: natural data, or independent identically distributed symbols. `states`: the
     per-step states at the model's sites. `gradients`: derivatives against the embeddings, and the
     recurrence linearised. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix
-    positions. `costs`: what runs of one sequence cost. `tokens`: symbols as inputs; real-valued
-    features will not do. `sequences` and `length` are what the probe would like to see; `most` is
-    up to how many sequences it takes while its numbers are not settled.
+    positions. `attention`: its weights. `costs`: what runs of one sequence cost. `tokens`: symbols
+    as inputs; real-valued features will not do. `sequences` and `length` are what the probe would
+    like to see; `most` is up to how many sequences it takes while its numbers are not settled.
     """
 
     stream: Stream
@@ -238,6 +238,7 @@ class Needs:
     gradients: bool = False
     rerun: bool = False
     mixing: bool = False
+    attention: bool = False
     costs: bool = False
     tokens: bool = False
     sequences: int = 32
@@ -472,6 +473,56 @@ class Interventions(Protocol):
         ...
 
 
+class AttentionRows(NamedTuple):
+    """Weights of some queries, and scores whose softmax they are; finite where a weight is zero."""
+
+    weights: Float[Tensor, "batch heads rows keys"]
+    scores: Float[Tensor, "batch heads rows keys"]
+
+
+@runtime_checkable
+class AttentionCall(Protocol):
+    """One call of attention over the steps of a batch; it can be read while the model is in it.
+
+    `site` is the module that makes it, `norms` are the lengths of the values that weights are
+    multiplied with, and `difference` is the largest one between that product and what the call
+    returned, relative to the latter.
+    """
+
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def time(self) -> int: ...
+
+    @property
+    def norms(self) -> Float[Tensor, "batch heads keys"]: ...
+
+    @property
+    def difference(self) -> float: ...
+
+    def rows(self, rows: Int[Tensor, " rows"]) -> AttentionRows:
+        """Of some queries; keys after the last one are left out where no query sees them."""
+        ...
+
+
+class Attended(NamedTuple):
+    """The outputs of a run, and the modules whose weights could not be told, each with the reason.
+
+    Sequences have lost their last steps where their length was also a size of something else.
+    """
+
+    outputs: Float[Tensor, "batch time classes"]
+    refused: Mapping[str, str]
+
+
+@runtime_checkable
+class Attend(Protocol):
+    """Runs the model on inputs, and shows every call of attention to `read`, in their order."""
+
+    def __call__(self, inputs: Tensor, read: Callable[[AttentionCall], None], /) -> Attended: ...
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What came of reading one sequence of a length.
@@ -507,12 +558,12 @@ class Observation:
     `layers` the recurrent ones among them to their gates; `recurrence` is there where all layers
     run forward, one upon the other, `jacobian` where they do not. `rerun` takes inputs,
     `from_embeddings` what the embedding made of them; the latter keeps the graph. `interventions`
-    reruns pieces of the batch, and `longer` gives the same sequences at another length, drawn anew
-    where the source has no more of them, up to `longest` steps, if that is not None. `attempt`
-    tries a length, `trained_length` is the one in training, where that is known, and `carrying` is
-    how states go from call to call. `frequencies` is how often each token occurs in the
-    stream, `texts` what it stands for, where that is known. `mixers` belong to sequences of their
-    own length.
+    reruns pieces of the batch, `attend` shows the attention of a run, and `longer` gives the same
+    sequences at another length, drawn anew where the source has no more of them, up to `longest`
+    steps, if that is not None. `attempt` tries a length, `trained_length` is the one in training,
+    where that is known, and `carrying` is how states go from call to call. `frequencies` is how
+    often each token occurs in the stream, `texts` what it stands for, where that is known. `mixers`
+    belong to sequences of their own length.
     """
 
     sequences: Sequence[int]
@@ -525,6 +576,7 @@ class Observation:
     embeddings: Float[Tensor, "batch time embedding"] | None = None
     rerun: Callable[[Tensor], Tensor] | None = None
     interventions: Interventions | None = None
+    attend: Attend | None = None
     longer: Callable[[int], Tensor] | None = None
     longest: int | None = None
     attempt: Callable[[int], Attempt] | None = None

@@ -290,3 +290,30 @@ def test_a_window_limited_model_is_found():
     assert report.findings[0].rule == "out-of-reach"
     assert "Nothing further back than 3 steps" in report.findings[0].statement
     assert report["path-length"].status == "problem"
+
+
+def test_sinks_are_told_and_no_defect():
+    (finding,) = diagnose(case(attention__sink_rate=between(0.4, 0.5, 0.6)))
+    assert (finding.rule, finding.status) == ("attention-sinks", "info")
+    assert "50% of the heads rest on the first token" in finding.statement
+    assert "keep those of the first tokens" in finding.remedy
+    assert not rules(attention__sink_rate=between(0.25, 0.5, 0.6))
+    assert not rules(attention__sink_rate=between(0.0, 0.1, 0.2))
+
+
+def test_sequences_so_short_that_equal_weights_are_sinks_tell_nothing():
+    short = Estimate(1.0, "", low=1.0, high=1.0, n=32, null=Null("equal weights", 1.0))
+    assert not rules(attention__sink_rate=short)
+
+
+def test_entropy_collapse_is_below_a_twentieth():
+    assert rules(attention__mean_entropy_ratio=between(0.01, 0.02, 0.03)) == {"entropy-collapse"}
+    assert not rules(attention__mean_entropy_ratio=between(0.03, 0.04, 0.06))
+    assert not rules(attention__mean_entropy_ratio=between(0.4, 0.5, 0.6))
+
+
+def test_equal_weights_raise_no_finding():
+    report = seqprobe.analyze(
+        zoo.uniform_attention().module, data="synthetic:iid", probes=("attention",), length=64
+    )
+    assert not report.findings

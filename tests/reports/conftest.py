@@ -397,6 +397,46 @@ def carry_over(rate: float) -> tuple[Check, tuple[Series, ...]]:
     return check("carry-over", "Carry-over between calls", metrics, tables), tables
 
 
+def attention(score: float, tokens: Sequence[str] = "the cat") -> tuple[Check, tuple[Series, ...]]:
+    heads = np.arange(8)
+    scores = score * np.exp(-heads / 2)
+    by_head = {
+        "position": heads,
+        "layer": heads // 4,
+        "head": heads % 4,
+        "site": "blocks.0.attention",
+        "entropy_ratio": 1 - scores,
+        "first": scores / 2,
+        "induction": scores[::-1],
+        "previous_token": scores,
+    }
+    steps = len(tokens)
+    equal = np.tril(np.ones((steps, steps))) / np.arange(1, steps + 1)[:, None]
+    maps = [
+        {
+            "position": np.arange(steps),
+            "role": role,
+            "layer": layer,
+            "head": 3,
+            "token": list(tokens),
+            **{f"to_{key}": equal[:, key] for key in range(steps)},
+        }
+        for layer, role in enumerate(("most previous token", "most induction"))
+    ]
+    shares = {"distance": [0, 1, 2, 4], "layer": 0, "share": [0.4, 0.3, 0.2, 0.1]}
+    shares |= {"equal_weights": 0.25, "n": 16}
+    tables = (
+        Series.stacked("attention", [shares]),
+        Series.stacked("attention-heads", [by_head]),
+        Series.stacked("attention-map", maps),
+    )
+    metrics = {
+        "induction_score": Estimate(score, "", score - 0.1, score + 0.05, n=16, null=NOTHING),
+        "sink_rate": Estimate(0.25, "", 0.1, 0.4, n=16, null=NOTHING),
+    }
+    return check("attention", "Attention", metrics, tables), tables
+
+
 def check(id: str, title: str, metrics: dict[str, Estimate], tables: tuple[Series, ...]) -> Check:
     return Check(
         id,
@@ -442,6 +482,7 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
         order(6 * half_life),
         bottleneck(5 * half_life),
         capacity(5 * half_life),
+        attention(min(0.9, half_life / 30)),
         jacobian_spectrum(-0.7 / half_life),
         weights(),
         sequential_depth(),

@@ -297,6 +297,69 @@ def test_names_stay_within_the_figure(drawn: Drawn) -> None:
             assert max(ends.values(), default=0) <= width, (check, ends)
 
 
+HEADS = "what heads do, by layer (rows) and head (columns), in percent"
+WHERE = "where they look: from each token (rows) to others"
+
+
+def test_one_model_shows_its_heads_and_where_two_of_them_look(drawn: Drawn) -> None:
+    found = texts(drawn("attention", 1))
+    assert {HEADS, WHERE, "induction", "previous token", "first token", "spread"} <= set(found)
+    assert {"most induction (layer 1, head 3)", "most previous token (layer 0, head 3)"} <= {*found}
+    assert found.count("␣") == found.count("c") == 4
+    assert found.count("18") == 2  # 5.4 / 30 in percent, of two scores
+
+
+def test_weights_by_distance_stand_beside_equal_ones(report: Report, drawn: Drawn) -> None:
+    assert {"share of the weights", "equal weights"} <= set(texts(drawn("attention", 1)))
+    two = {"distance": [0, 1, 0, 1], "layer": [0, 0, 1, 1], "share": [0.9, 0.1, 0.5, 0.5]}
+    svg = draw("attention", subjects([with_table(report, "attention", two)]))
+    assert "0.7" in texts(svg)  # the mean of both layers at 0 is the top of the axis
+
+
+def test_several_models_show_their_heads_alone(drawn: Drawn) -> None:
+    found = texts(drawn("attention", 3))
+    assert found.count(HEADS) == 3
+    assert WHERE not in found
+
+
+def test_squares_without_weight_take_no_room(report: Report) -> None:
+    """Of the 49 squares of each map, 28 are on or below the diagonal."""
+    svg = draw("attention", subjects([without_tables(report, "attention-heads")]))
+    assert len(re.findall(r'<path d="[^"]*" fill="#0072b2"', svg)) == 2 * 28
+
+
+def test_tokens_cannot_break_a_map(report: Report) -> None:
+    tokens = ["<script>", "a" * 99, "\n\x00", "$x_1$", "", "_"]
+    table = next(t for t in report.tables if t.id == "attention-map")
+    index = [column.name for column in table.columns].index("token")
+    rows = tuple(
+        (*row[:index], tokens[number % 6], *row[index + 1 :])
+        for number, row in enumerate(table.rows)
+    )
+    others = tuple(other for other in report.tables if other.id != "attention-map")
+    svg = draw(
+        "attention", subjects([replace(report, tables=(replace(table, rows=rows), *others))])
+    )
+    assert {"&lt;script&gt;", "aaaaaaa…", "$x_1$"} <= set(texts(svg))
+    assert "<script" not in svg
+
+
+def test_matrices_of_many_heads_stay_lean(report: Report) -> None:
+    count = 96
+    columns: dict[str, Sequence[object]] = {
+        "position": list(range(count)),
+        "layer": [float(i // 2) for i in range(count)],
+        "head": [float(i * 7 % 32) for i in range(count)],
+        "entropy_ratio": [0.5] * count,
+        "first": [0.4] * count,
+        "induction": [0.3] * count,
+        "previous_token": [0.9] * count,
+    }
+    svg = draw("attention", subjects([with_table(report, "attention-heads", columns)]))
+    assert "90" not in texts(svg)
+    assert len(svg) < 80_000
+
+
 def test_spectrum_shows_where_it_is_heading(three: list[Report], drawn: Drawn) -> None:
     name = "Lyapunov, exp(λk)"
     svg = drawn("jacobian-spectrum", 3)

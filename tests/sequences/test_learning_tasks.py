@@ -8,7 +8,7 @@ import torch
 from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.generator import generator
-from seqprobe.sequences.tasks import IGNORED, Copy, NextByte, Recall, task_named
+from seqprobe.sequences.tasks import IGNORED, Copy, Induction, NextByte, Recall, task_named
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -44,6 +44,23 @@ def test_recall() -> None:
     assert (inputs[:, 1:] == 4).all(), "blanks"
     assert (targets[:, :-1] == IGNORED).all()
     assert torch.equal(targets[:, -1], inputs[:, 0])
+
+
+def test_induction_repeats_after_a_period_of_its_own() -> None:
+    task = Induction(longest=6, symbols=50)
+    inputs, targets = task.batch(200, seeded())
+    assert inputs.shape == targets.shape == (200, task.context) == (200, 12)
+    periods = [wanted.count(IGNORED) for wanted in targets.tolist()]
+    assert {*periods} == {3, 4, 5, 6}
+    for row, wanted, period in zip(inputs.tolist(), targets.tolist(), periods, strict=True):
+        assert row[period:] == row[:-period]
+        assert wanted[period:-1] == row[period + 1 :]
+        assert wanted[-1] == row[12 - period], "the symbol after the last one"
+
+
+def test_induction_is_held_out_at_its_longest_period() -> None:
+    _, targets = Induction(longest=6).held_out(20)
+    assert (targets == IGNORED).sum(1).tolist() == [6] * 20
 
 
 def test_next_byte(tmp_path: Path) -> None:

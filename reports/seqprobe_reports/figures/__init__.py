@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from seqprobe_reports.figures import (
+    attention,
     bottleneck,
     capacity,
     carry_over,
@@ -23,6 +24,7 @@ from seqprobe_reports.figures import (
 from seqprobe_reports.subjects import Subject
 
 FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
+    "attention": attention.draw,
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
     "context": context.draw,

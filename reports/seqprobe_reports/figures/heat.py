@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas
@@ -49,17 +50,26 @@ def painted(axes: Axes, curves: Sequence[Curve], named: bool) -> None:
     axes.set_axis_off()
     axes.set_title(f"{TITLE}\n{curve.label}" if named else TITLE, loc="left", fontsize=10)
     inner, bar = axes.inset_axes((left, 0, 0.86 - left, 1)), axes.inset_axes((0.89, 0, 0.025, 1))
-    seaborn.heatmap(
-        cells, vmin=0, vmax=1, cmap=_colors(curve.color), ax=inner, cbar_ax=bar,
-        annot=cells.map(_percent), fmt="", annot_kws={"color": INK, "fontsize": 7.5},
-        xticklabels=False, yticklabels=False,
-    )  # fmt: skip
+    squares(inner, cells, curve.color, cbar_ax=bar)
     for row, column in np.argwhere(cells.isna().to_numpy()):
         inner.text(column + 0.5, row + 0.5, "–", ha="center", va="center", fontsize=7.5)
-    inner.collections[0].set_clip_on(False)
     _label(inner, cells, names)
     bar.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
     bar.set_ylabel("surprisal kept", fontsize=8)
+
+
+def squares(
+    axes: Axes, cells: pandas.DataFrame, color: str, *, percent: bool = True, **bar: Any
+) -> None:
+    """Shares between 0 and 1 as squares, with numbers in them or without."""
+    seaborn.heatmap(
+        cells, vmin=0, vmax=1, cmap=_colors(color), ax=axes, **bar,
+        annot=cells.map(_percent) if percent else False, fmt="",
+        annot_kws={"color": INK, "fontsize": 7.5}, xticklabels=False, yticklabels=False,
+    )  # fmt: skip
+    axes.collections[0].set_clip_on(False)
+    axes.set(xlabel="", ylabel="")
+    axes.tick_params(length=0)
 
 
 def _with_share(curve: Curve) -> Curve:
@@ -100,8 +110,6 @@ def _percent(share: float) -> str:
 def _label(axes: Axes, cells: pandas.DataFrame, names: Sequence[str]) -> None:
     missing = bool(cells.isna().to_numpy().any())
     axes.set_xlabel(f"{DISTANCE}; – not estimable" if missing else DISTANCE)
-    axes.set_ylabel("")
-    axes.tick_params(length=0)
     columns = [numbers.number(distance) for distance in cells.columns.to_numpy(dtype=float)]
     room = axes.get_position().width * WIDTH * 72 / len(columns)
     upright = 90 if 4.6 * max(map(len, columns)) > room else 0

@@ -113,7 +113,9 @@ def _clean(element: ElementTree.Element, prefix: str) -> None:
 
 
 def _without_repetition(root: ElementTree.Element) -> None:
-    """Leave out groups that say nothing, and what a shape has from the figure or from its kind."""
+    """Leave out groups that say nothing, shapes that cannot be seen, and what a shape has from
+    the figure or from its kind.
+    """
     _unwrap(root)
     _number(root)
     kinds = {f"#{id}": kind.attrib for kind in root.iter() if (id := kind.get("id"))}
@@ -143,6 +145,7 @@ def _unwrap(parent: ElementTree.Element) -> None:
         kept
         for child in parent
         for kept in (child if child.tag == "g" and not child.attrib else [child])
+        if kept.attrib.keys() != {"d", "fill"} or kept.get("fill") != "none"
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from seqprobe.contracts import Estimate, Finding, Status
 from seqprobe.diagnosis import (
+    attention,
     carry_over,
     context,
     demands,
@@ -21,7 +22,7 @@ ORDER: tuple[Status, ...] = (
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
-    *context.RULES, *window.RULES, *carry_over.RULES,
+    *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
 )  # fmt: skip
 
 

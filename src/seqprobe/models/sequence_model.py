@@ -1,6 +1,6 @@
 """One face for any `nn.Module` that reads sequences; its maths is never copied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqprobe.contracts import Mixer, Trace
+from seqprobe.contracts import Attended, AttentionCall, Mixer, Trace
 from seqprobe.errors import ModelError, NotApplicable, UsageError
 from seqprobe.models import refusals
+from seqprobe.models.attended import attended
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import call, undisturbed
 from seqprobe.models.embedding import find_embedding, leaf_at
@@ -136,6 +137,29 @@ class SequenceModel:
         return refusals.rows_mix(
             self.module, lambda change: self(edited if change else inputs), len(inputs)
         )
+
+    def attend(self, inputs: Inputs, read: Callable[[AttentionCall], None]) -> Attended:
+        """The plain forward; `read` is called with every call of attention while it runs.
+
+        Sequences are cut to a length that is no size of any parameter, so that weights over
+        positions cannot be mistaken.
+
+        Raises:
+            NotApplicable: there is no such length.
+        """
+        length = self._unmistakable(inputs.shape[1], -1)
+        if length < 2:
+            raise NotApplicable(
+                f"sequences of {inputs.shape[1]} steps are too short for this model"
+            )
+        few = inputs[:, :length]
+        with (
+            undisturbed(self.module),
+            torch.no_grad(),
+            attended(self.module, len(few), length, read) as refused,
+        ):
+            outputs = self.run(few)
+        return Attended(outputs, refused)
 
     def from_embeddings(
         self, inputs: Inputs, embeddings: Float[Tensor, "batch time embedding"]

@@ -68,6 +68,7 @@ def _shared(group: list[tuple[Probe, Needs]], baseline: Baseline | None) -> Pass
         gradients=any(needs.gradients for needs in wanted),
         rerun=any(needs.rerun for needs in wanted),
         mixing=any(needs.mixing for needs in wanted),
+        attention=any(needs.attention for needs in wanted),
         costs=any(needs.costs for needs in wanted),
         tokens=all(needs.tokens for needs in wanted),
         most=max(needs.most for needs in wanted),

@@ -185,6 +185,7 @@ class _Sweep:
             "inputs": inputs,
             "rerun": self.model,
             "interventions": Interventions(self.model, inputs) if needs.rerun else None,
+            "attend": self.model.attend if needs.attention else None,
             "longer": lambda length: self.stream.take(numbers, length).to(self.model.device),
             "longest": self.stream.longest,
             "attempt": Attempts(self.model),

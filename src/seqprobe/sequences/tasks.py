@@ -107,6 +107,39 @@ class Recall(Task):
         return inputs, targets
 
 
+@dataclass(frozen=True)
+class Induction(Task):
+    """Random symbols that repeat after a period drawn for each sequence, up to `longest`.
+
+    What follows the first copy can be told from what came after the same symbol before; nothing
+    else is asked for. Held out are sequences with the longest period.
+    """
+
+    longest: int = 32
+    symbols: int = 64
+    vocab_size: int = field(init=False)
+    context: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vocab_size", self.symbols)
+        object.__setattr__(self, "context", 2 * self.longest)
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        shortest = self.longest // 2
+        periods = torch.randint(shortest, self.longest + 1, (size, 1), generator=generator)
+        return self._repeated(periods, generator)
+
+    def held_out(self, size: int) -> Batch:
+        return self._repeated(torch.full((size, 1), self.longest), generator(0, -1))
+
+    def _repeated(self, periods: Int[Tensor, "batch 1"], generator: torch.Generator) -> Batch:
+        drawn = torch.randint(self.symbols, (len(periods), self.longest), generator=generator)
+        steps = torch.arange(self.context + 1)
+        sequence = drawn.gather(1, steps % periods)
+        targets = sequence[:, 1:].masked_fill(steps[:-1] < periods, IGNORED)
+        return sequence[:, :-1], targets
+
+
 def task_named(name: str, *, context: int, distance: int) -> Task:
     """`copy`, `recall`, or the next byte of the corpus called `name`."""
     if name == "copy":
