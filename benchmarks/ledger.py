@@ -1,6 +1,6 @@
 """Hold every probe against models whose answer is known, and write the score.
 
-    python benchmarks/ledger.py > docs/ledger.md
+    python benchmarks/ledger.py > docs/ledger.md    (or some parts: use, storage, ..)
 
 Closed forms are in `seqprobe.reference.zoo`. Gradients and influence are measured in double
 precision, bits by sampling. Reports keep seven digits of their tables.
@@ -21,10 +21,15 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.bottleneck import Bottleneck
 from seqprobe.probes.bottleneck_on_data import BottleneckOnData
 from seqprobe.reference import layers, zoo
+from seqprobe.reference.attention_circuits import fading_attention
 
 Row = tuple[str, str, str, float, float]
 SPECTRUM = "jacobian-spectrum"
 WIDTH, NORMAL = 4, "-d/2 log2(1 - a^2k (1 - a²))"
+RATE, FADES = -math.log(0.8), "sum of k r^k, r = exp(-0.5)"
+FADED = float(
+    np.mean([np.average(np.arange(t), weights=np.exp(-0.5 * np.arange(t))) for t in range(1, 129)])
+)
 
 
 def measured(model: SequenceModel, probe: str, column: str, limit: int) -> np.ndarray:
@@ -152,6 +157,52 @@ def influence() -> Iterator[Row]:
     yield "memoryless", "position", "0 beyond k = 0", *_worst(curve, np.zeros(len(curve)))
 
 
+def use() -> Iterator[Row]:
+    """What interventions find, number by number."""
+    oracle, mean_pool = zoo.lag_oracle(7), zoo.uniform_attention()
+    nothing = zoo.memoryless()
+    for name, model, probe, metric, words, truth in (
+        ("lag-7 oracle", oracle, "locality", "mean_distance", "7 steps", 7),
+        ("memoryless", nothing, "locality", "mean_distance", "0 steps", 0),
+        ("lag-7 oracle", oracle, "context", "effective_length_kl", "8 tokens", 8),
+        ("Markov model of order 3", zoo.markov(3), "context", "effective_length_kl", "3 tokens", 3),
+        ("memoryless", nothing, "context", "effective_length", "1 token", 1),
+        ("memoryless", nothing, "context", "copied_bits", "0 bits", 0),
+        ("mean of all tokens", mean_pool, "order", "shuffle_all", "0 bits", 0),
+        ("memoryless", nothing, "order", "drop_all", "0 bits", 0),
+        (
+            "window attention 5, 3 layers",
+            zoo.window_attention(5, 3),
+            "window",
+            "reach",
+            "L(W-1)",
+            12,
+        ),
+        ("memoryless", nothing, "window", "reach", "0 steps", 0),
+        ("linear RNN, in chunks", zoo.carried_rnn(0.8), "carry-over", "equivalence_error", "0", 0),
+        ("linear RNN, 0.8", zoo.carried_rnn(0.8), "carry-over", "washout_rate", "-ln a", RATE),
+        ("memoryless", nothing, "carry-over", "gain_bits", "0 bits", 0),
+        ("uniform attention", mean_pool, "attention", "mean_entropy_ratio", "1", 1),
+        ("uniform attention", mean_pool, "attention", "mean_distance", "(n - 1) / 4", 127 / 4),
+        (
+            "fading attention, 0.5",
+            fading_attention((0.5,)),
+            "attention",
+            "mean_distance",
+            FADES,
+            FADED,
+        ),
+    ):
+        report = seqprobe.analyze(
+            model, data=None if model.features else "synthetic:iid", probes=(probe,), length=128,
+            limit=16, distance=20, dtype="float64",
+        )  # fmt: skip
+        found = report[probe].metrics[metric].value
+        if found is None:
+            raise SystemExit(f"{name}: {probe}: {report[probe].metrics[metric].reason}")
+        yield name, f"{probe}.{metric}", words, *_worst(np.array([found]), np.array([truth]))
+
+
 def storage() -> Iterator[Row]:
     """Lower bounds in bits; they may lie below the truth, not above."""
     for depth, symbols in ((5, 8), (12, 4)):
@@ -243,8 +294,8 @@ def _worst(curve: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return float((-difference).max(initial=0.0)) + 0.0, float(difference.max(initial=0.0)) + 0.0
 
 
-def main() -> None:
-    """Print the table."""
+def main(words: list[str]) -> None:
+    """Print the table, or some parts of it."""
     torch.set_default_dtype(torch.float64)
     print(
         "# The ledger\n\nEvery probe against models whose answer is known, over all distances "
@@ -252,11 +303,13 @@ def main() -> None:
     )
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
-    for part in (gradients, spectra, paths, costs, influence, storage, capacities):
+    for part in (gradients, spectra, paths, costs, influence, use, storage, capacities):
+        if words and part.__name__ not in words:
+            continue
         for model, probe, truth, under, over in part():
             print(f"| {model} | `{probe}` | {truth} | {under:.1e} | {over:.1e} |")
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

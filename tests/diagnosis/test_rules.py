@@ -124,6 +124,8 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
             {"gradient-vanished", "reachable-but-vanished"},
         ),
         ({"position__horizon": between(20, 30, 40)}, {"unused-beyond"}),
+        ({"position__middle_sag": between(0.02, 0.03, 0.04)}, {"middle-sags"}),
+        ({"position__middle_sag": between(-0.01, 0.03, 0.04)}, set()),
         ({"position__horizon": between(20, 30, 140)}, set()),
         (
             {

@@ -192,8 +192,10 @@ def position(horizon: float) -> tuple[Check, tuple[Series, ...]]:
     loss = {"loss_bits": kl / 2, "loss_low": kl / 4, "loss_high": kl}
     n = {"n": np.full(len(DISTANCES), 32)}
     table = Series.of("position", numbers | loss | n, {"distance": "steps"})
-    places = {"position": DISTANCES, "kl_bits": kl, "low": kl * 0.6, "high": kl * 1.5} | n
-    absolute = Series.of("position-absolute", places)
+    places, last = np.arange(0, 248, 15.5).round(), np.geomspace(1e-3, 1, 16)
+    near = {"kl_bits": kl[:16], "low": kl[:16] * 0.6, "high": kl[:16] * 1.5}
+    ends = {"last_kl_bits": last, "last_low": last * 0.6, "last_high": last * 1.5, "n": [32] * 16}
+    absolute = Series.of("position-absolute", {"position": places} | near | ends)
     metrics = {
         "horizon": steps(horizon, horizon - 6, horizon + 7),
         "at_distance": Estimate(0.0004, "bits", 0.0002, 0.0007, n=32, null=NOTHING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 
@@ -10,15 +11,35 @@ from seqprobe_reports.figures.axes import Panel, band, figure, line, on_log_axis
 from seqprobe_reports.figures.curves import Curve, by_model
 from seqprobe_reports.subjects import Subject
 
+CHECK = "position"
+PLACE = "position of the token"
+
 
 def draw(subjects: Sequence[Subject]) -> str:
-    """One curve per model."""
-    return figure(subjects, "position", Panel(by_model(subjects, "position", "kl_bits"), _paint))
+    """One curve per model: by distance, and for the last predictions by where the token stands."""
+    return figure(
+        subjects,
+        CHECK,
+        Panel(by_model(subjects, CHECK, "kl_bits"), _by_distance),
+        Panel(by_model(subjects, CHECK, "last_kl_bits", "absolute"), _by_place, 2.6, PLACE),
+    )
 
 
-def _paint(axes: Axes, curves: Sequence[Curve]) -> None:
+def _by_distance(axes: Axes, curves: Sequence[Curve]) -> None:
     axes.set_ylabel("change of the output (bits)")
     shown = on_log_axis(axes, curves, "kl_bits")
     band(axes, shown)
     line(axes, shown, "kl_bits")
     over_log_distance(axes)
+
+
+def _by_place(axes: Axes, curves: Sequence[Curve]) -> None:
+    axes.set_ylabel("last outputs (bits)")
+    names = {"last_low": "low", "last_high": "high"}
+    own = [
+        replace(curve, table=curve.table.drop(columns=["low", "high"]).rename(columns=names))
+        for curve in curves
+    ]
+    shown = on_log_axis(axes, own, "last_kl_bits")
+    band(axes, shown)
+    line(axes, shown, "last_kl_bits")

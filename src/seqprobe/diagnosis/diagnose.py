@@ -12,6 +12,7 @@ from seqprobe.diagnosis import (
     reach,
     spectrum,
     storage,
+    use,
     weights,
     window,
 )
@@ -22,7 +23,7 @@ ORDER: tuple[Status, ...] = (
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
-    *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
+    *use.RULES, *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
 )  # fmt: skip
 
 

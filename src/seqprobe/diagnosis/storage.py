@@ -122,31 +122,9 @@ def capacity_limited_by_read_out(case: Case) -> Iterator[Finding]:
     )
 
 
-def noise_beyond(case: Case) -> Iterator[Finding]:
-    """Single tokens far back no longer matter, although the input is longer."""
-    use = case.estimate("position.horizon")
-    if use is None or not below(use, case.distance):
-        return
-    yield Finding(
-        rule="unused-beyond",
-        check="position",
-        status="info",
-        statement=f"Beyond {use.value:.0f} steps no single token moves the prediction by 0.01 "
-        f"bits; distance {case.distance} lies outside what is used.",
-        metric="horizon",
-        evidence=use,
-        threshold=f"interval below {case.distance} steps",
-        source="our convention",
-        reference="Sharp nearby, fuzzy far away (Khandelwal et al., 2018)",
-        remedy="Feed shorter sequences, or train on data in which distant tokens matter.",
-        falsified_by="Data with longer dependencies on which the horizon is longer.",
-    )
-
-
 RULES = (
     trainable_but_not_stored,
     stored_but_unused,
     readable_not_remembered,
     capacity_limited_by_read_out,
-    noise_beyond,
 )

@@ -153,7 +153,7 @@ def _headline(metrics: dict[str, Estimate], oldest: Oldest, error: str, trained:
     ratio = f"The extrapolation ratio is not estimable, because {because}"
     if beyond.value is not None:
         whose = "trained length" if metrics["trained_length"].value else "length of the analysis"
-        times = f"{beyond.value:.4g} times that within"
+        times = f"{beyond.value:.3f} times that within"
         ratio = f"Beyond the {whose} ({trained:,} tokens) the loss is {times}"
     return f"{taken}. {_reach(oldest)}. {ratio}."
 
