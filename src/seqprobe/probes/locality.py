@@ -37,8 +37,8 @@ class Locality(Probe):
     title: ClassVar[str] = "Locality"
     question: ClassVar[str] = "Is what the prediction is made of near or far?"
     method: ClassVar[str] = (
-        "The KL divergence of the prediction when one token is replaced, by distance as in "
-        "`position`, divided by its sum over all distances measured: a distribution of influence. "
+        "The KL divergence of the prediction when one token is replaced, by distance, divided by "
+        "its sum over all distances measured: a distribution of influence. "
         "Measured in the same way on independent tokens, and on the model before training: what "
         "the architecture brings along, and what the data ask for."
     )
@@ -87,7 +87,7 @@ class Locality(Probe):
             "mean_distance": ("steps", mean_distance),
             "median_distance": ("steps", partial(distance_of, share=0.5)),
             "mass90": ("steps", partial(distance_of, share=0.9)),
-            "within_distance": ("share", lambda curves: shares_within(curves)[:, within]),
+            "within_distance": ("", lambda curves: shares_within(curves)[:, within]),
         }
         return {
             name: estimated(kl, statistic, unit, null, seed=self.seed, beyond=NOTHING)
