@@ -48,6 +48,9 @@ def test_every_installed_probe_has_a_check_with_its_table_first_by_distance(repo
     assert {check.id for check in report.checks} == set(available())
     for check in report.checks:
         assert check.status not in ("error", "not run"), check.error
+        if check.status == "not applicable":
+            assert "no attention was found" in check.headline  # of an LSTM
+            continue
         table = report.table(check.tables[0])
         assert table.columns[0].name in ("distance", "length", "position")
         assert len(table.rows) == table.total_rows

@@ -169,8 +169,10 @@ def test_embedded_json_of_several_reports(hostile: Report, report: Report, attac
     assert contents["reports"] == [hostile.to_dict(), report.to_dict()]
 
 
-def test_stays_small(several: str) -> None:
-    assert len(several.encode()) <= BUDGET <= 1_000_000
+def test_stays_small(single: str, several: str) -> None:
+    """One model within the budget; each further one brings its figures and its JSON."""
+    assert len(single.encode()) <= BUDGET <= 1_000_000
+    assert len(several.encode()) <= 1.5 * BUDGET
 
 
 @pytest.mark.usefixtures("without_figures")

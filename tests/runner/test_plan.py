@@ -48,7 +48,7 @@ def test_a_shared_pass_runs_the_model_once_per_batch(monkeypatch):
     assert model.sweepable
     monkeypatch.setattr(running, "batch_size", lambda *_, **__: 4)
     monkeypatch.setattr(SequenceModel, "observe", counted)
-    measured([GradientDecay(5), Position(5)], model=model)
+    measured([GradientDecay(5), GradientDecay(7)], model=model)
     assert [n for n in calls if n > 1] == [4, 4, 4]
 
 

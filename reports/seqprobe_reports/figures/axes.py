@@ -18,7 +18,7 @@ from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, svg
 from seqprobe_reports.subjects import Subject
 
 DISTANCE = "distance (steps)"
-MOST_POINTS = 800
+MOST_POINTS = 500
 DECADES = 10
 """How far below its top a logarithmic axis reaches."""
 
