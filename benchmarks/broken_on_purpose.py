@@ -32,12 +32,21 @@ def _probe(name: str, old: str, new: str) -> Break:
     return Break(f"src/seqprobe/probes/{name}.py", old, new, f"tests/probes/test_{name}.py")
 
 
-def _replaced(old: str, new: str) -> Break:
-    return Break("src/seqprobe/probes/replaced.py", old, new, "tests/probes/test_position.py")
+EVIDENCE = {
+    "attention": ("heads", "head_tables", "repeated"),
+    "bottleneck": ("kept", "recorded"),
+    "carry_over": ("boundary", "chunks", "leaks", "washout"),
+    "context": ("changes", "copying"),
+    "gradient_decay": ("gates",),
+    "position": ("replaced",),
+    "window": ("extrapolation", "oldest", "predicting", "refused"),
+}
 
 
-def _kept(old: str, new: str) -> Break:
-    return Break("src/seqprobe/probes/kept.py", old, new, "tests/probes/test_bottleneck.py")
+def _evidence(name: str, old: str, new: str) -> Break:
+    probe = next(probe for probe, parts in EVIDENCE.items() if name in parts)
+    file = f"src/seqprobe/probes/evidence/{name}.py"
+    return Break(file, old, new, f"tests/probes/test_{probe}.py")
 
 
 def _estimator(name: str, old: str, new: str) -> Break:
@@ -64,31 +73,7 @@ def _held(old: str, new: str) -> Break:
     return Break(file, old, new, "tests/probes/test_bottleneck.py")
 
 
-def _window(name: str, old: str, new: str) -> Break:
-    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_window.py")
-
-
-def _carried(name: str, old: str, new: str) -> Break:
-    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_carry_over.py")
-
-
-def _recorded(old: str, new: str) -> Break:
-    return Break("src/seqprobe/probes/recorded.py", old, new, "tests/probes/test_bottleneck.py")
-
-
 REREAD = "interventions"
-
-
-def _changes(old: str, new: str) -> Break:
-    return Break("src/seqprobe/probes/changes.py", old, new, "tests/probes/test_context.py")
-
-
-def _copying(old: str, new: str) -> Break:
-    return Break("src/seqprobe/probes/copying.py", old, new, "tests/probes/test_context.py")
-
-
-def _attention(name: str, old: str, new: str) -> Break:
-    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_attention.py")
 
 
 GRADIENT = "tests/probes/test_gradient_decay.py"
@@ -99,7 +84,7 @@ BREAKS = (
     _probe("gradient_decay", "chances - one_hot", "chances + one_hot"),
     _probe("gradient_decay", "high - low > 2 * self.precision * value", "False"),
     _probe("gradient_decay", "high - low > 2 * self.precision * value", "True"),
-    Break("src/seqprobe/probes/gates.py", "torch.exp(-1 / torch", "torch.exp(-2 / torch", GRADIENT),
+    _evidence("gates", "torch.exp(-1 / torch", "torch.exp(-2 / torch"),
     _probe("jacobian_spectrum", "burn_in + step)", "step)"),
     _probe("jacobian_spectrum", "norm[:, -1] - median", "norm[:, 0] - median"),
     _probe("weights", "max(radii)", "min(radii)"),
@@ -249,11 +234,13 @@ BREAKS = (
         "(gradient.movedim(axis, 0).abs() > 1e-3)",
         "tests/probes/test_path_length.py",
     ),
-    _replaced("* weights.to(found)[..., None, None]", "* 1.0"),
-    _replaced("rest[present] = 0.0", "pass"),
-    _replaced("inputs[:, 0] = others", "inputs[:, 1] = others"),
-    _replaced("np.arange(time - NEAR, time) - self", "np.arange(time - NEAR, time) - 1 - self"),
-    _replaced("return sums / np.diff(bounds)", "return sums"),
+    _evidence("replaced", "* weights.to(found)[..., None, None]", "* 1.0"),
+    _evidence("replaced", "rest[present] = 0.0", "pass"),
+    _evidence("replaced", "inputs[:, 0] = others", "inputs[:, 1] = others"),
+    _evidence(
+        "replaced", "np.arange(time - NEAR, time) - self", "np.arange(time - NEAR, time) - 1 - self"
+    ),
+    _evidence("replaced", "return sums / np.diff(bounds)", "return sums"),
     _probe("position", "np.minimum(_first(rows)", "np.maximum(_first(rows)"),
     _probe("locality", "found.by_distance[..., KL]", "found.by_distance[..., LOSS]"),
     _estimator("spread", "(within < share)", "(within <= share)"),
@@ -282,12 +269,16 @@ BREAKS = (
     ),
     _probe("context", "steps - length + 1, length", "steps - length, length"),
     _probe("context", "for kind in (LOSS, KL)", "for kind in (LOSS, LOSS)"),
-    _changes("inputs.roll(-1, dims=1)", "inputs"),
-    _changes("kl_bits(before, after)", "kl_bits(after, before)"),
-    _changes("if not observation.causal", "if False"),
-    _copying("_without(losses) - losses[..., COPY]", "losses[..., COPY] - _without(losses)"),
-    _copying("gap = distance + 1 - length", "gap = distance + 2 - length"),
-    _copying("torch.cat([piece, other, another])", "torch.cat([other, other, another])"),
+    _evidence("changes", "inputs.roll(-1, dims=1)", "inputs"),
+    _evidence("changes", "kl_bits(before, after)", "kl_bits(after, before)"),
+    _evidence("changes", "if not observation.causal", "if False"),
+    _evidence(
+        "copying", "_without(losses) - losses[..., COPY]", "losses[..., COPY] - _without(losses)"
+    ),
+    _evidence("copying", "gap = distance + 1 - length", "gap = distance + 2 - length"),
+    _evidence(
+        "copying", "torch.cat([piece, other, another])", "torch.cat([other, other, another])"
+    ),
     _estimator("enough", "curves <= allowed, 0, np.arange(1,", "curves > allowed, 0, np.arange(1,"),
     _estimator("enough", "curves <= allowed, 0,", "~(curves > allowed), 0,"),
     _probe("order", "torch.full_like(self.places, distance - 1)", "self.places * 0 + distance"),
@@ -302,47 +293,51 @@ BREAKS = (
         "",
         "tests/diagnosis/test_context_rules.py",
     ),
-    _recorded("[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
-    _recorded("[:, None] - lags]", "[:, None] - lags - 1]"),
-    _recorded("state[:, -steps:]", "state[:, :steps]"),
-    _recorded(".layers.get(site)", ".layers.get(site); state = state.roll(state.shape[2] // 2, 2)"),
-    _kept("float(self.bits.entropy.sum()), self.different)", "math.inf, math.inf)"),
-    _kept("few = count < len(rows) // 10", "few = True"),
-    _kept("few = count < len(rows) // 10", "few = False"),
+    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
+    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags - 1]"),
+    _evidence("recorded", "state[:, -steps:]", "state[:, :steps]"),
+    _evidence(
+        "recorded",
+        ".layers.get(site)",
+        ".layers.get(site); state = state.roll(state.shape[2] // 2, 2)",
+    ),
+    _evidence("kept", "float(self.bits.entropy.sum()), self.different)", "math.inf, math.inf)"),
+    _evidence("kept", "few = count < len(rows) // 10", "few = True"),
+    _evidence("kept", "few = count < len(rows) // 10", "few = False"),
     _held("~(curve > self.band)", "~(curve > -1)"),
     _held("float(inside[0])", "float(inside[-1])"),
-    _kept("total(1 / self.width, self._most", "total(1.0, self._most"),
+    _evidence("kept", "total(1 / self.width, self._most", "total(1.0, self._most"),
     _probe("bottleneck_on_data", "-np.log2(shares)", "np.log2(shares)"),
     _probe("bottleneck_on_data", "(before >= COMMON) & (before < RARE)", "(before < RARE)"),
     _probe("bottleneck_on_data", "= read.flatten()", "= tokens.classes.flatten()"),
     _probe("bottleneck_on_data", 'kinds[-1] = "all other tokens"', "pass"),
     _probe("bottleneck_on_data", "int((counts >= FEWEST).sum()) + 1)", "CLASSES)"),
     _probe("bottleneck_on_data", "{tokens.lost:.2f}", "{0:.2f}"),
-    _window("window", "oldest.furthest + 2", "oldest.furthest + 1"),
-    _window("window", "told or time)),", "time)),"),
-    _window(
+    _probe("window", "oldest.furthest + 2", "oldest.furthest + 1"),
+    _probe("window", "told or time)),", "time)),"),
+    _evidence(
         "refused", "while longest < FURTHER * length and not", "while longest < length and not"
     ),
-    _window("refused", "range(longest + 1, 2 * longest)", "range(longest + 2, 2 * longest)"),
-    _window("refused", "if errors[first]:", "if True:"),
-    _window("oldest", "_another(observation, edited[0, :1], generator)", "edited[0, :1]"),
-    _window("oldest", "np.flatnonzero(self.change)", "np.flatnonzero(self.change > 1e-4)"),
-    _window("oldest", "not again.any()", "True"),
-    _window("extrapolation", "[:, half:] for start", "for start"),
-    _window("extrapolation", "loss[:, start + half :", "loss[:, start + half - 1 :"),
-    _window("extrapolation", '"within": trained // 2', '"within": trained'),
-    _carried("boundary", "lost - carried[:, start :", "lost - carried[:, start + 1 :"),
-    _carried("boundary", "(run.continued if kept else run.fresh)", "run.continued"),
-    _carried("boundary", "more.abs() > rounding, 0.0", "more.abs() > 9, 0.0"),
-    _carried("washout", "boundary - 1 :", "boundary:"),
-    _carried("washout", "0.5 * np.log(apart)", "np.log(apart)"),
-    _carried("washout", "math.log(WASHED)", "0.5 * math.log(WASHED)"),
-    _carried("leaks", "others[kept] = inputs[kept]", "others = inputs"),
-    _carried("leaks", "run(inputs.flip(0)).flip(0)", "run(inputs)"),
-    _carried("leaks", '"call_leak": _largest(plain, run(inputs))', '"call_leak": 0 * rows'),
-    _carried("chunks", "np.maximum.reduceat(apart, starts)", "apart[starts]"),
-    _carried("carry_over", 'if not evidence["causal"].all()', "if False"),
-    _carried("predicting", "if outputs != tokens:", "if False:"),
+    _evidence("refused", "range(longest + 1, 2 * longest)", "range(longest + 2, 2 * longest)"),
+    _evidence("refused", "if errors[first]:", "if True:"),
+    _evidence("oldest", "_another(observation, edited[0, :1], generator)", "edited[0, :1]"),
+    _evidence("oldest", "np.flatnonzero(self.change)", "np.flatnonzero(self.change > 1e-4)"),
+    _evidence("oldest", "not again.any()", "True"),
+    _evidence("extrapolation", "[:, half:] for start", "for start"),
+    _evidence("extrapolation", "loss[:, start + half :", "loss[:, start + half - 1 :"),
+    _evidence("extrapolation", '"within": trained // 2', '"within": trained'),
+    _evidence("boundary", "lost - carried[:, start :", "lost - carried[:, start + 1 :"),
+    _evidence("boundary", "(run.continued if kept else run.fresh)", "run.continued"),
+    _evidence("boundary", "more.abs() > rounding, 0.0", "more.abs() > 9, 0.0"),
+    _evidence("washout", "boundary - 1 :", "boundary:"),
+    _evidence("washout", "0.5 * np.log(apart)", "np.log(apart)"),
+    _evidence("washout", "math.log(WASHED)", "0.5 * math.log(WASHED)"),
+    _evidence("leaks", "others[kept] = inputs[kept]", "others = inputs"),
+    _evidence("leaks", "run(inputs.flip(0)).flip(0)", "run(inputs)"),
+    _evidence("leaks", '"call_leak": _largest(plain, run(inputs))', '"call_leak": 0 * rows'),
+    _evidence("chunks", "np.maximum.reduceat(apart, starts)", "apart[starts]"),
+    _probe("carry_over", 'if not evidence["causal"].all()', "if False"),
+    _evidence("predicting", "if outputs != tokens:", "if False:"),
     _model("carrying", "if not torch.equal(after, alone):", "if True:"),
     _model("carrying", "any(word in name for word in STATES)", "True"),
     _model("carrying", "if not _is(part, outputs)", ""),
@@ -497,11 +492,11 @@ BREAKS = (
         "mixed.sum(-1, keepdim=True) + 0 * rolled",
     ),
     _estimator("attention_statistics", "(weights + identity) if residual else weights", "weights"),
-    _attention("repeated", "asked = [period - 1,", "asked = [period,"),
-    _attention("repeated", "(steps < 2 * period[:, None])", "(steps < 3 * period[:, None])"),
-    _attention("repeated", "replace=len(known) < period", "replace=True"),
-    _attention("repeated", "g.integers(longest // 2, longest, endpoint=True)", "39"),
-    _attention("heads", "2**k for k in", "3**k for k in"),
+    _evidence("repeated", "asked = [period - 1,", "asked = [period,"),
+    _evidence("repeated", "(steps < 2 * period[:, None])", "(steps < 3 * period[:, None])"),
+    _evidence("repeated", "replace=len(known) < period", "replace=True"),
+    _evidence("repeated", "g.integers(longest // 2, longest, endpoint=True)", "39"),
+    _evidence("heads", "2**k for k in", "3**k for k in"),
     _probe("attention", "(heads > SINK)", "(heads > 0)"),
     _probe("attention", "float(equal.first > SINK)", "0.0"),
     Break(

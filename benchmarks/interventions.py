@@ -22,7 +22,7 @@ from race import race
 from seqprobe.contracts import Observation, Pieces
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes.replaced import replaced
+from seqprobe.probes.evidence.replaced import replaced
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.streams import CorpusStream

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from seqprobe.contracts import Measurement, Series
 from seqprobe.errors import UsageError
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes.attribution import METHODS
+from seqprobe.probes.evidence.attribution import METHODS
 from seqprobe.probes.gradient_decay import GradientDecay
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build

@@ -178,5 +178,5 @@ def test_what_it_cannot_be_asked_of(observe):
     with pytest.raises(NotApplicable, match="looks ahead: a prediction without its past"):
         Order(5).update(replace(observation, causal=False))
     other = replace(observation, outputs=observation.outputs[..., :3])
-    with pytest.raises(NotApplicable, match="got 3 outputs per step; expected as many as there"):
+    with pytest.raises(NotApplicable, match="the model gives 3 outputs for 8 tokens"):
         Order(5).update(other)

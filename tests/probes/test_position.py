@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from seqprobe.contracts import Observation
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes import replaced
-from seqprobe.probes.changes import LOSS
+from seqprobe.probes.evidence import replaced
+from seqprobe.probes.evidence.changes import LOSS
 from seqprobe.probes.position import Position
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build

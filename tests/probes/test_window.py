@@ -12,7 +12,7 @@ from seqprobe.contracts import Attempt
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes import refused
+from seqprobe.probes.evidence import refused
 from seqprobe.probes.window import Window
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build

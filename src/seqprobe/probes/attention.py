@@ -21,9 +21,9 @@ from seqprobe.contracts import (
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.attention_statistics import uniform_attention, uniform_rollout_distance
 from seqprobe.estimators.bootstrap import number_interval, resampled_means
-from seqprobe.probes.head_tables import tables
-from seqprobe.probes.heads import LONGEST, head_rows, map_rows, rollout_rows
-from seqprobe.probes.repeated import repeated_rows
+from seqprobe.probes.evidence.head_tables import tables
+from seqprobe.probes.evidence.heads import LONGEST, head_rows, map_rows, rollout_rows
+from seqprobe.probes.evidence.repeated import repeated_rows
 
 SINK, SUMS_TO_ONE = 0.3, 1e-3
 TOO_SHORT = "sequences are too short to come twice, or such ones are read in another way"

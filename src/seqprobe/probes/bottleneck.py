@@ -27,8 +27,8 @@ from seqprobe.estimators.information import (
     online_code,
 )
 from seqprobe.probes.bottleneck_on_data import BottleneckOnData
-from seqprobe.probes.kept import Kept
-from seqprobe.probes.recorded import Recorded, recorded
+from seqprobe.probes.evidence.kept import Kept
+from seqprobe.probes.evidence.recorded import Recorded, recorded
 
 SEQUENCES, CACHED = 192, 16
 

@@ -19,7 +19,7 @@ from seqprobe.estimators.information import (
     embedded_bits,
 )
 from seqprobe.estimators.information.vocabulary import Capped, capped
-from seqprobe.probes.recorded import Recorded, recorded
+from seqprobe.probes.evidence.recorded import Recorded, recorded
 
 SEQUENCES, CLASSES, FEWEST, LARGE = 128, 32, 50, 512
 KINDS = {"L": "letters", "N": "digits", "Z": "spaces", "C": "spaces"}

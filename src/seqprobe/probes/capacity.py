@@ -18,7 +18,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.information import DecodedBits, recalled_bits
-from seqprobe.probes.recorded import Recorded, recorded
+from seqprobe.probes.evidence.recorded import Recorded, recorded
 
 SEQUENCES, SYMBOLS, LIMITED = 128, 64, 0.95
 

@@ -8,9 +8,9 @@ import torch
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
 from seqprobe.errors import ModelError
-from seqprobe.probes import boundary, chunks, washout
-from seqprobe.probes.leaks import leaks
-from seqprobe.probes.predicting import why_no_loss
+from seqprobe.probes.evidence import boundary, chunks, washout
+from seqprobe.probes.evidence.leaks import leaks
+from seqprobe.probes.evidence.predicting import why_no_loss
 
 ROUNDING = 64
 

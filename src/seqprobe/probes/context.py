@@ -20,7 +20,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.enough import enough
-from seqprobe.probes.changes import (
+from seqprobe.probes.evidence.changes import (
     KL,
     LOSS,
     TOP,
@@ -29,8 +29,8 @@ from seqprobe.probes.changes import (
     looking_back_only,
     unchanged,
 )
-from seqprobe.probes.copying import copied, copy_metrics, copy_table
-from seqprobe.probes.over_sequences import columns, estimated, estimated_mean
+from seqprobe.probes.evidence.copying import copied, copy_metrics, copy_table
+from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
 
 TARGETS, DENSE, PER_OCTAVE = 4, 8, 2
 MORE = 0.01

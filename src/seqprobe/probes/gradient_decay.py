@@ -28,7 +28,7 @@ from seqprobe.errors import UsageError
 from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
 from seqprobe.estimators.decay import exponential_rate, first_crossings, last_crossings
 from seqprobe.estimators.spread import mean_distance
-from seqprobe.probes import attribution, gates
+from seqprobe.probes.evidence import attribution, gates
 
 TARGETS, VECTORS, CLOSELY = 4, 2, 32
 HORIZON, CLEARLY = 1e-3, 10.0

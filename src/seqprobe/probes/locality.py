@@ -21,9 +21,9 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators.bootstrap import curve_interval, resampled_means
 from seqprobe.estimators.spread import distance_of, mean_distance, shares_within
-from seqprobe.probes.changes import KL
-from seqprobe.probes.over_sequences import estimated
-from seqprobe.probes.replaced import replaced
+from seqprobe.probes.evidence.changes import KL
+from seqprobe.probes.evidence.over_sequences import estimated
+from seqprobe.probes.evidence.replaced import replaced
 
 ROWS = 40
 NOTHING = "replacing tokens changes no prediction"

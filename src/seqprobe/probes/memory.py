@@ -17,7 +17,7 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators import byte_counts
 from seqprobe.estimators.growth import exact_exponent, lengths_up_to
-from seqprobe.probes.once import costs_of_first
+from seqprobe.probes.evidence.once import costs_of_first
 
 LONGEST = 4096
 

@@ -26,8 +26,14 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.enough import enough
-from seqprobe.probes.changes import LOSS, cut_out, looking_back_only, loss_change, unchanged
-from seqprobe.probes.over_sequences import columns, estimated, estimated_mean
+from seqprobe.probes.evidence.changes import (
+    LOSS,
+    cut_out,
+    looking_back_only,
+    loss_change,
+    unchanged,
+)
+from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
 
 PLACES = 2
 MORE, SHARE = 0.01, 0.1

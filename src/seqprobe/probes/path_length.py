@@ -21,7 +21,7 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators.growth import exponent
 from seqprobe.estimators.paths import hop_costs, hops_by_distance, shortest_paths
-from seqprobe.probes.once import costs_of_first
+from seqprobe.probes.evidence.once import costs_of_first
 
 LENGTH, CHANGED, SOURCES = 128, 4, 16
 NEAREST, SAME = 4, 1e-3

@@ -20,9 +20,9 @@ from seqprobe.contracts import (
 )
 from seqprobe.estimators.decay import last_crossings
 from seqprobe.estimators.spread import distance_of
-from seqprobe.probes.changes import KL, LOSS, TOP
-from seqprobe.probes.over_sequences import columns, estimated, estimated_mean
-from seqprobe.probes.replaced import NEAR, replaced
+from seqprobe.probes.evidence.changes import KL, LOSS, TOP
+from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
+from seqprobe.probes.evidence.replaced import NEAR, replaced
 
 HORIZON_BITS = 0.01
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqprobe.contracts import Estimate, Evidence, Measurement, Needs, Observation, Probe, Series
 from seqprobe.estimators.growth import exact_exponent, lengths_up_to
-from seqprobe.probes.once import costs_of_first
+from seqprobe.probes.evidence.once import costs_of_first
 
 LONGEST = 512
 

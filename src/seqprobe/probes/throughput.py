@@ -26,7 +26,7 @@ from seqprobe.estimators.growth import (
     lengths_up_to,
     resampled_medians,
 )
-from seqprobe.probes.once import costs_of_first
+from seqprobe.probes.evidence.once import costs_of_first
 
 LONGEST, TRACED, ROUNDS = 4096, 256, 9
 WAYS = ("forward", "training", "decoding")

@@ -17,10 +17,10 @@ from seqprobe.contracts import (
     Probe,
     Series,
 )
-from seqprobe.probes import extrapolation, refused
-from seqprobe.probes.oldest import OTHERS, SEQUENCES, Oldest, changed
-from seqprobe.probes.predicting import why_no_loss
-from seqprobe.probes.refused import FURTHER
+from seqprobe.probes.evidence import extrapolation, refused
+from seqprobe.probes.evidence.oldest import OTHERS, SEQUENCES, Oldest, changed
+from seqprobe.probes.evidence.predicting import why_no_loss
+from seqprobe.probes.evidence.refused import FURTHER
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from seqprobe.contracts import Estimate, Evidence, Observation, Series
 from seqprobe.errors import ModelError
-from seqprobe.probes.oldest import change
+from seqprobe.probes.evidence.oldest import change
 
 SEQUENCES, SINGLE = 4, 4
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqprobe.contracts import Observation, Pieces
-from seqprobe.probes.changes import KL, changes
+from seqprobe.probes.evidence.changes import KL, changes
 
 PLACES, NEAR = 16, 8
 """Stretches of a sequence in each of which one token is replaced, and predictions at its end."""

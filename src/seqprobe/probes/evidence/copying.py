@@ -11,8 +11,9 @@ from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Pieces, Series
 from seqprobe.estimators.effects import surprisal_bits
-from seqprobe.probes.changes import finite, predicts_tokens
-from seqprobe.probes.over_sequences import columns, estimated_mean
+from seqprobe.probes.evidence.changes import finite
+from seqprobe.probes.evidence.over_sequences import columns, estimated_mean
+from seqprobe.probes.evidence.predicting import why_no_loss
 
 COPIED, NEAREST = 16, 8
 COPY, OTHER, ANOTHER, ACCURACY = range(4)
@@ -23,12 +24,12 @@ def copied(
 ) -> Evidence:
     """Loss of a piece of random tokens after itself and after two others, by distance.
 
-    Nothing where outputs are not predictions of tokens, tokens are all the same, or the sequences
+    Nothing where the next token has no loss, tokens are all the same, or the sequences
     are too short.
     """
     assert observation.frequencies is not None
     support = observation.frequencies.nonzero()[:, 0].cpu()
-    if not predicts_tokens(observation) or len(support) < 2:
+    if why_no_loss(observation) or len(support) < 2:
         return {}
     time = observation.inputs.shape[1]
     length = min(COPIED, time // 4)

@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from seqprobe.contracts import Evidence, Observation
-from seqprobe.probes.oldest import change
+from seqprobe.probes.evidence.oldest import change
 
 SEQUENCES = 8
 Run = Callable[[Tensor], Tensor]

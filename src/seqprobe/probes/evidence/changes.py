@@ -8,6 +8,7 @@ from torch import Tensor
 from seqprobe.contracts import Observation, Pieces, Read
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.effects import kl_bits, surprisal_bits, top_changed
+from seqprobe.probes.evidence.predicting import why_no_loss
 
 LOSS, KL, TOP = range(3)
 
@@ -15,11 +16,11 @@ LOSS, KL, TOP = range(3)
 def changes(observation: Observation) -> Read:
     """Reads the change of the loss and the KL divergence, in bits, and that of the likeliest token.
 
-    All against the plain predictions. Where outputs are not predictions of tokens, the change of
-    the loss is NaN; so is what would be infinite.
+    All against the plain predictions. Where the next token has no loss, its change is NaN; so is
+    what would be infinite.
     """
     plain = _plain(observation)
-    loss = loss_change(observation) if predicts_tokens(observation) else None
+    loss = None if why_no_loss(observation) else loss_change(observation)
 
     def read(
         outputs: Float[Tensor, "rows time classes"],
@@ -38,14 +39,10 @@ def loss_change(observation: Observation) -> Read:
     """Reads the change of the loss alone; it takes less time where there are many tokens.
 
     Raises:
-        NotApplicable: the outputs are not predictions of tokens.
+        NotApplicable: the next token has no loss.
     """
-    if not predicts_tokens(observation):
-        raise NotApplicable(
-            "there is no loss on the next token",
-            got=f"{observation.outputs.shape[-1]} outputs per step",
-            expected="as many as there are tokens",
-        )
+    if why := why_no_loss(observation):
+        raise NotApplicable(f"there is no loss on the next token: {why}")
     following = observation.inputs.roll(-1, dims=1)
     losses = surprisal_bits(_plain(observation), following)
     losses[:, -1] = torch.nan
@@ -77,12 +74,6 @@ def finite(bits: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
     In double precision, as means are taken.
     """
     return bits.double().where(bits.isfinite(), torch.nan)
-
-
-def predicts_tokens(observation: Observation) -> bool:
-    """Whether outputs have a class for each token."""
-    assert observation.frequencies is not None
-    return observation.outputs.shape[-1] == len(observation.frequencies)
 
 
 def looking_back_only(observation: Observation) -> None:

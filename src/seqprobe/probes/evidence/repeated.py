@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqprobe.contracts import AttentionCall, Evidence, Observation
 from seqprobe.estimators.attention_statistics import BLOCK
-from seqprobe.probes.heads import the_same_calls
+from seqprobe.probes.evidence.heads import the_same_calls
 
 LONGEST_PERIOD, SHORTEST_TIME = 64, 16
 APART = 2
