@@ -22,7 +22,7 @@ from seqprobe.models.continuation import TOGETHER, Continuation, Part, inserted
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sites import blocks
 
-POSITIONS = 2048
+POSITIONS = 4096
 """Of all rows together, in one run."""
 
 
