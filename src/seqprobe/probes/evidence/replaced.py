@@ -75,11 +75,11 @@ def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
     tokens, reruns = observation.inputs, observation.interventions
     assert reruns is not None
     steps, others, weights = _drawn(observation, seed, exact)
-    read = changes(observation)
-    found = reruns.continued(_pieces(tokens, steps, others), read)
-    same = reruns.continued(_pieces(tokens, steps[:, :1], None), read)
-    found = found.unflatten(0, steps.shape) * weights.to(found)[..., None, None]
-    null = same[..., KL].nanmean(1)
+    same = tokens.gather(1, steps[:, :1].to(tokens.device)).cpu()
+    every, put = torch.cat([steps, steps[:, :1]], dim=1), torch.cat([others, same], dim=1)
+    read = reruns.continued(_pieces(tokens, every, put), changes(observation))
+    read = read.unflatten(0, every.shape)
+    found, null = read[:, :-1] * weights.to(read)[..., None, None], read[:, -1, :, KL].nanmean(1)
     latest = np.arange(steps.shape[1]) if exact else _bounds(tokens.shape[1])[1:] - 1
     return Replaced(
         steps.numpy(), latest, found.double().cpu().numpy(), null.double().cpu().numpy()
@@ -94,7 +94,7 @@ def _bounds(time: int) -> Int[np.ndarray, " bounds"]:
 def _pieces(
     tokens: Int[Tensor, "batch time"],
     steps: Int[Tensor, "batch edits"],
-    others: Int[Tensor, "batch edits"] | None,
+    others: Int[Tensor, "batch edits"],
 ) -> Pieces:
     """From every step to the end of its sequence, the first token being another one."""
     batch, time = tokens.shape
@@ -102,8 +102,7 @@ def _pieces(
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(steps.shape[1])
     at = starts[:, None] + torch.arange(time, device=tokens.device)
     inputs = tokens[rows[:, None], at.clamp(max=time - 1)]
-    if others is not None:
-        inputs[:, 0] = others.flatten().to(inputs)
+    inputs[:, 0] = others.flatten().to(inputs)
     return Pieces(rows, starts, inputs)
 
 
