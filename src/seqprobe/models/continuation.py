@@ -11,8 +11,8 @@ from torch import Tensor
 from seqprobe.contracts import Pieces
 from seqprobe.models.sequence_model import SequenceModel
 
-TOGETHER = 1 << 22
-"""Numbers in the outputs that are in memory at once."""
+TOGETHER, POSITIONS = 1 << 24, 1 << 15
+"""Numbers in the outputs that are in memory at once, and positions of all rows of one run."""
 
 
 class Part(NamedTuple):
@@ -44,7 +44,7 @@ class FullRun(Continuation):
     """Everything is read again from the start: right for any model."""
 
     def rows_at_once(self, steps: int, classes: int) -> int:  # noqa: ARG002
-        return TOGETHER // (self.inputs.shape[1] * classes)
+        return fitting(self.inputs.shape[1], classes)
 
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         edited, at = inserted(self.inputs, pieces)
@@ -56,10 +56,15 @@ class Fresh(Continuation):
     """Nothing is read before the pieces."""
 
     def rows_at_once(self, steps: int, classes: int) -> int:
-        return TOGETHER // (steps * classes)
+        return fitting(steps, classes)
 
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         yield Part(first, self.model(pieces.inputs)[:, first:])
+
+
+def fitting(steps: int, classes: int) -> int:
+    """How many rows of so many steps fit into memory."""
+    return min(POSITIONS, TOGETHER // classes) // steps
 
 
 def inserted(inputs: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:
