@@ -64,7 +64,7 @@ class Locality(Probe):
         return Needs(stream="data", rerun=True, tokens=True, sequences=self.sequences)
 
     def as_baseline(self) -> Probe:
-        return replace(self, sequences=12)
+        return replace(self, sequences=8)
 
     def observe(self, observation: Observation) -> Evidence:
         found = replaced(observation, self.seed)
