@@ -199,7 +199,9 @@ class _Sweep:
             "causal": self.model.causal,
         }
         if not (needs.states or needs.gradients):
-            return Observation(outputs=self.model(inputs), **shared)
+            reruns: Interventions | None = shared["interventions"]
+            outputs = reruns.plain if reruns else self.model(inputs)
+            return Observation(outputs=outputs, **shared)
         derivatives = self._derivatives(inputs) if needs.gradients else None
         observed = (
             derivatives.observed if derivatives else self.model.observe(inputs, gradients=False)
