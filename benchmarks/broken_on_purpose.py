@@ -234,7 +234,7 @@ BREAKS = (
         "(gradient.movedim(axis, 0).abs() > 1e-3)",
         "tests/probes/test_path_length.py",
     ),
-    _evidence("replaced", "* weights.to(found)[..., None, None]", "* 1.0"),
+    _evidence("replaced", "* weights.to(read)[..., None, None]", "* 1.0"),
     _evidence("replaced", "rest[present] = 0.0", "pass"),
     _evidence("replaced", "inputs[:, 0] = others", "inputs[:, 1] = others"),
     _evidence(

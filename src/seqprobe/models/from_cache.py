@@ -35,7 +35,8 @@ class FromCache(Continuation):
         super().__init__(model, inputs)
         if model.family != "attention" or not model.causal:
             raise NotApplicable("something else than causal attention mixes positions")
-        self._blocks = list(dict.fromkeys(blocks(model.module, [m.path for m in model.kinds])))
+        paths = dict.fromkeys(blocks(model.module, [mixer.path for mixer in model.kinds]))
+        self._blocks = [model.module.get_submodule(path) for path in paths]
         with _Recorded() as recorded:
             model(inputs)
         self._cache = recorded.cache
@@ -56,12 +57,11 @@ class FromCache(Continuation):
     ) -> Float[Tensor, "rows steps classes"]:
         """Outputs of the edited sequences; nothing of use before the start."""
         with ExitStack() as stack:
-            for path in self._blocks:
-                part = self.model.module.get_submodule(path)
-                enter = partial(self._enter, start, edited.shape[1])
-                stack.callback(part.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            enter = partial(self._enter, start, edited.shape[1])
             leave = partial(self._leave, start)
-            stack.callback(part.register_forward_hook(leave).remove)
+            for part in self._blocks:
+                stack.callback(part.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            stack.callback(self._blocks[-1].register_forward_hook(leave).remove)
             stack.enter_context(_Put(self._cache, start, sequences))
             return self.model(edited)
 

@@ -127,4 +127,5 @@ def _texts(observation: Observation, steps: int) -> list[str]:
     if torch.is_floating_point(observation.inputs):
         return [""] * steps
     tokens = observation.inputs[0, :steps].tolist()
-    return [observation.texts[t] if observation.texts else str(t) for t in tokens]
+    texts = observation.texts
+    return [str(texts[token]) if texts else str(token) for token in tokens]
