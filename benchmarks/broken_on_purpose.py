@@ -466,7 +466,7 @@ BREAKS = (
     _model("attended", "> rows[:, None]", "< rows[:, None]"),
     _model("attended", "hidden = ~mask if", "hidden = mask if"),
     _model("attended", "repeat_interleave(groups, dim=-3)", "repeat(1, groups, 1, 1)"),
-    _model("attended", "query.shape[-1] ** -0.5 if", "1.0 if"),
+    _model("attended", "usual = query.shape[-1] ** -0.5", "usual = 1.0"),
     _model("attended", "if not difference <= math", "if not difference <= 99 + math"),
     _model("attended", "and lowest >= 0", ""),
     _model("attended", "* ~hidden.all(-1, keepdim=True)", ""),
