@@ -251,7 +251,7 @@ BREAKS = (
         "continuation", "edited[rows[inside], at[inside]]", "edited[rows, at.clamp(max=9)]", REREAD
     ),
     _model("from_states", "torch.cat([first.unsqueeze(0), states])", "states", REREAD),
-    _model("from_states", "bisect_right(lengths, step)", "bisect_right(lengths, step - 1)", REREAD),
+    _model("from_states", "bisect_right(lengths, step)", "bisect_right(lengths, step + 1)", REREAD),
     _model(
         "from_states", "drive = cell.driven(after[-1][0])", "drive = cell.driven(drive)", REREAD
     ),

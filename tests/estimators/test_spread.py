@@ -26,3 +26,8 @@ def test_nothing_is_spread_nowhere():
     curves = np.zeros((2, 5))
     assert np.isinf(mean_distance(curves)).all()
     assert np.isinf(distance_of(curves, 0.5)).all()
+
+
+def test_a_share_that_is_reached_exactly_is_reached():
+    assert distance_of(np.array([[0.5, 0.25, 0.25]]), 0.5) == 0
+    assert distance_of(np.array([[0.5, 0.25, 0.25]]), 0.75) == 1

@@ -111,6 +111,20 @@ def test_the_middle_sags_where_only_the_ends_are_used(show):
     assert metrics["first_bits"].value == pytest.approx(metrics["last_bits"].value * 8 / 3, rel=0.3)
 
 
+def test_the_last_predictions_and_the_means_of_stretches():
+    """Where each effect is the step at which it is read, and each number its edit."""
+    time, edits = 50, 42
+    steps = np.arange(edits)[None]
+    read = np.broadcast_to((steps[..., None] + np.arange(time))[..., None], (1, edits, time, 3))
+    found = replaced.Replaced(steps, steps[0], read.astype(float), np.zeros(1))
+    assert found.on_the_last == pytest.approx(np.full((1, edits), np.mean(range(42, 50))))
+    means = found.by_place(steps.astype(float))[0]
+    ends = [*found.places[1:], edits]
+    assert means == pytest.approx(
+        [np.mean(range(a, b)) for a, b in zip(found.places, ends, strict=True)]
+    )
+
+
 @pytest.mark.parametrize(
     "build_model", [zoo.memoryless, lambda: zoo.lag_oracle(5), lambda: zoo.window_attention(4)]
 )
