@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import AttentionCall, AttentionRows
+from seqprobe.estimators.precise import precise
 
 CHECKED_ROWS = 8
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax}
@@ -141,7 +142,7 @@ class _Tap(TorchFunctionMode):
     def _product(self, weights: Tensor, values: Tensor, *_: Any) -> None:
         """Weights that are multiplied with values, if there was a softmax over positions before."""
         if self._over_positions(weights) and values.ndim > 1:
-            self._written(weights, _exact(values).norm(dim=-1))
+            self._written(weights, precise(values).norm(dim=-1))
 
     def _einsum(self, equation: Any, *operands: Any) -> None:
         """The same product, written with letters."""
@@ -152,11 +153,11 @@ class _Tap(TorchFunctionMode):
         query, key = weights[-2:]
         if key in values and key not in product and query not in values:
             shared = "".join(letter for letter in weights if letter in values)
-            squares = _exact(operands[1]).square()
+            squares = precise(operands[1]).square()
             self._written(operands[0], torch.einsum(f"{values}->{shared}", squares).sqrt())
 
     def _written(self, weights: Tensor, norms: Tensor) -> None:
-        self.softmax_in, weights = None, _exact(weights)
+        self.softmax_in, weights = None, precise(weights)
         lowest = float(weights.amin())
         if not (math.isfinite(lowest) and lowest >= 0):
             self._refuse("some of its weights are below zero or not finite")
@@ -228,8 +229,8 @@ class _Fused:
     def rows(self, rows: Rows) -> AttentionRows:
         """Weights (.., rows, keys), and the scores that softmax makes them of."""
         last = int(rows.max()) + 1 if self.is_causal else self.key.shape[-2]
-        query = (_exact(self.query[..., rows, :]) * self.scale).expand(*self.lead, -1, -1)
-        scores = query @ _exact(self.key[..., :last, :]).transpose(-1, -2)
+        query = (precise(self.query[..., rows, :]) * self.scale).expand(*self.lead, -1, -1)
+        scores = query @ precise(self.key[..., :last, :]).transpose(-1, -2)
         lowest = torch.finfo(scores.dtype).min
         if self.is_causal:
             first = int(rows.min())
@@ -240,13 +241,13 @@ class _Fused:
         mask = self.mask if self.mask.shape[-2] == 1 else self.mask[..., rows, :]
         hidden = ~mask if mask.dtype == torch.bool else mask == -math.inf
         if mask.dtype != torch.bool:
-            scores = scores + _exact(mask)
+            scores = scores + precise(mask)
         scores = scores.masked_fill(hidden, lowest)
         return AttentionRows(scores.softmax(-1) * ~hidden.all(-1, keepdim=True), scores)
 
     def norms(self) -> Float[Tensor, "*heads keys"]:
         """Lengths of the values."""
-        lengths: Tensor = _exact(self.value).norm(dim=-1)
+        lengths: Tensor = precise(self.value).norm(dim=-1)
         return lengths.expand(*self.lead, -1)
 
     def difference(self, output: Tensor) -> float:
@@ -254,13 +255,8 @@ class _Fused:
         time = self.query.shape[-2]
         some = torch.linspace(0, time - 1, min(CHECKED_ROWS, time), device=output.device).long()
         weights = self.rows(some).weights
-        again = weights @ _exact(self.value[..., : weights.shape[-1], :])
+        again = weights @ precise(self.value[..., : weights.shape[-1], :])
         return _difference(again, output[..., some, :])
-
-
-def _exact(tensor: Tensor) -> Tensor:
-    """At least in single precision."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

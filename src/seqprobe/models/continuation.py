@@ -11,8 +11,8 @@ from torch import Tensor
 from seqprobe.contracts import Pieces
 from seqprobe.models.sequence_model import SequenceModel
 
-TOGETHER, POSITIONS = 1 << 24, 1 << 15
-"""Numbers in the outputs that are in memory at once, and positions of all rows of one run."""
+TOGETHER = 1 << 24
+"""Numbers in the outputs that are in memory at once."""
 
 
 class Part(NamedTuple):
@@ -23,14 +23,19 @@ class Part(NamedTuple):
 
 
 class Continuation(ABC):
-    """Keeps of one batch whatever it needs to read on from any step."""
+    """Keeps of one batch whatever it needs to read on from any step.
+
+    `positions`: of all rows of one run.
+    """
+
+    positions = 1 << 15
 
     def __init__(self, model: SequenceModel, inputs: Tensor) -> None:
         self.model, self.inputs = model, inputs
 
-    @abstractmethod
     def rows_at_once(self, steps: int, classes: int) -> int:
         """How many pieces are best read together."""
+        return min(self.positions, TOGETHER // classes) // steps
 
     @abstractmethod
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
@@ -44,7 +49,7 @@ class FullRun(Continuation):
     """Everything is read again from the start: right for any model."""
 
     def rows_at_once(self, steps: int, classes: int) -> int:  # noqa: ARG002
-        return fitting(self.inputs.shape[1], classes)
+        return super().rows_at_once(self.inputs.shape[1], classes)
 
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         edited, at = inserted(self.inputs, pieces)
@@ -55,16 +60,8 @@ class FullRun(Continuation):
 class Fresh(Continuation):
     """Nothing is read before the pieces."""
 
-    def rows_at_once(self, steps: int, classes: int) -> int:
-        return fitting(steps, classes)
-
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         yield Part(first, self.model(pieces.inputs)[:, first:])
-
-
-def fitting(steps: int, classes: int) -> int:
-    """How many rows of so many steps fit into memory."""
-    return min(POSITIONS, TOGETHER // classes) // steps
 
 
 def inserted(inputs: Tensor, pieces: Pieces) -> tuple[Tensor, Tensor]:

@@ -18,18 +18,17 @@ from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Pieces
 from seqprobe.errors import NotApplicable
-from seqprobe.models.continuation import TOGETHER, Continuation, Part, inserted
+from seqprobe.models.continuation import Continuation, Part, inserted
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sites import blocks
-
-POSITIONS = 4096
-"""Of all rows together, in one run."""
 
 
 class FromCache(Continuation):
     """For causal models in which only `scaled_dot_product_attention` mixes positions; whether it
     is one, only a comparison shows.
     """
+
+    positions = 1 << 12
 
     def __init__(self, model: SequenceModel, inputs: Tensor) -> None:
         super().__init__(model, inputs)
@@ -40,9 +39,6 @@ class FromCache(Continuation):
         with _Recorded() as recorded:
             model(inputs)
         self._cache = recorded.cache
-
-    def rows_at_once(self, steps: int, classes: int) -> int:
-        return min(POSITIONS, TOGETHER // classes) // steps
 
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         edited, at = inserted(self.inputs, pieces)

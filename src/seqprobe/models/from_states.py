@@ -6,7 +6,7 @@ layer is computed once for all places where it stands.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from seqprobe.contracts import Pieces
 from seqprobe.errors import NotApplicable
 from seqprobe.models.cells import State
 from seqprobe.models.continuation import TOGETHER, Continuation, Part
-from seqprobe.models.recurrence import LayerRun
+from seqprobe.models.recurrence import LayerRun, running
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import chained
 
@@ -121,8 +121,9 @@ def _joined(steps: list[Float[Tensor, "_ width"]]) -> Float[Tensor, "rows steps 
     return torch.stack([F.pad(step, (0, 0, 0, rows - len(step))) for step in steps], dim=1)
 
 
-@contextmanager
-def _said(rnn: nn.RNNBase, hidden: Float[Tensor, "rows steps width"]) -> Iterator[None]:
+def _said(
+    rnn: nn.RNNBase, hidden: Float[Tensor, "rows steps width"]
+) -> AbstractContextManager[None]:
     """Within this context `rnn` returns these hidden states, whatever it is given.
 
     Its final states are zeros: models make no use of them, or the comparison shows that they do.
@@ -135,10 +136,4 @@ def _said(rnn: nn.RNNBase, hidden: Float[Tensor, "rows steps width"]) -> Iterato
     def forward(*_: Any, **__: Any) -> tuple[Tensor, Any]:
         return output, (final, cell) if isinstance(rnn, nn.LSTM) else final
 
-    own = {k: v for k, v in rnn.__dict__.items() if k == "forward"}
-    rnn.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del rnn.__dict__["forward"]
-        rnn.__dict__.update(own)
+    return running(rnn, forward)

@@ -95,6 +95,13 @@ def replayed(
     def forward(input: Any, hx: Any = None) -> tuple[Any, Any]:
         return _packed(rnn, input, hx, run) if isinstance(input, PackedSequence) else run(input, hx)
 
+    with running(rnn, forward):
+        yield
+
+
+@contextmanager
+def running(rnn: nn.RNNBase, forward: Callable[..., Any]) -> Iterator[None]:
+    """Within this context `forward` runs in place of the module's own."""
     own = {k: v for k, v in rnn.__dict__.items() if k == "forward"}
     rnn.__dict__["forward"] = forward
     try:

@@ -8,6 +8,7 @@ from torch import Tensor
 from seqprobe.contracts import Observation, Pieces, Read
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.effects import kl_bits, surprisal_bits, top_changed
+from seqprobe.estimators.precise import precise
 from seqprobe.probes.evidence.predicting import why_no_loss
 
 LOSS, KL, TOP = range(3)
@@ -61,11 +62,6 @@ def loss_change(observation: Observation) -> Read:
 def _plain(observation: Observation) -> Float[Tensor, "batch time classes"]:
     assert observation.interventions is not None
     return precise(observation.interventions.plain)
-
-
-def precise(outputs: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
-    """At least in single precision."""
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
 
 def finite(bits: Float[Tensor, "*some"]) -> Float[Tensor, "*some"]:
