@@ -45,7 +45,7 @@ def rows_leak(case: Case) -> Iterator[Finding]:
 
 def state_thrown_away(case: Case) -> Iterator[Finding]:
     """Carrying would help, and the module does not."""
-    gain, error = case.estimate("carry-over.gain_bits"), _metric(case, "equivalence_error")
+    gain, error = case.estimate("carry-over.gain_bits"), case.metric("carry-over.equivalence_error")
     if gain is None or not above(gain, WORTH) or error is None or error.value is not None:
         return
     yield Finding(
@@ -94,14 +94,9 @@ def _finding(
     )
 
 
-def _metric(case: Case, name: str) -> Estimate | None:
-    measured = case.measurements.get("carry-over")
-    return measured.metrics.get(name) if measured else None
-
-
 def _rounding(case: Case) -> float:
     """What the last bits of the outputs may make."""
-    rounding = _metric(case, "rounding")
+    rounding = case.metric("carry-over.rounding")
     return (rounding.value if rounding else None) or 0.0
 
 

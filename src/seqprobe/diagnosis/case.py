@@ -34,10 +34,14 @@ class Case:
 
     def estimate(self, metric: str) -> Estimate | None:
         """A metric named `check.metric`, if it can support a finding at all."""
+        found = self.metric(metric)
+        return found if found is not None and found.supports_findings else None
+
+    def metric(self, metric: str) -> Estimate | None:
+        """A metric named `check.metric`, whatever it can support."""
         check, name = metric.split(".")
         measurement = self.measurements.get(check)
-        found = measurement.metrics.get(name) if measurement else None
-        return found if found is not None and found.supports_findings else None
+        return measurement.metrics.get(name) if measurement else None
 
 
 Rule = Callable[[Case], Iterable[Finding]]

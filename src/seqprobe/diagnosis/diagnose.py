@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seqprobe.contracts import Estimate, Finding, Status
+from seqprobe.contracts import Finding, Status
 from seqprobe.diagnosis import (
     attention,
     carry_over,
@@ -54,9 +54,7 @@ def headline(case: Case) -> str:
 
 
 def _steps(case: Case, metric: str) -> str:
-    check, name = metric.split(".")
-    measurement = case.measurements.get(check)
-    found: Estimate | None = measurement.metrics.get(name) if measurement else None
+    found = case.metric(metric)
     if found is None or (found.value is None and found.low is None):
         return ""
     if found.value is None:

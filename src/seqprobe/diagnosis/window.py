@@ -94,8 +94,7 @@ def oldest_lost(case: Case) -> Iterator[Finding]:
 
 
 def _trained(case: Case) -> str:
-    measured = case.measurements.get("window")
-    length = measured.metrics.get("trained_length") if measured else None
+    length = case.metric("window.trained_length")
     if length is None or length.value is None:
         return "the length of the analysis"
     return f"the trained length of {length.value:,.0f} tokens"

@@ -20,9 +20,9 @@ from seqprobe.contracts import (
 )
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.attention_statistics import uniform_attention, uniform_rollout_distance
-from seqprobe.estimators.bootstrap import number_interval, resampled_means
 from seqprobe.probes.evidence.head_tables import tables
 from seqprobe.probes.evidence.heads import LONGEST, head_rows, map_rows, rollout_rows
+from seqprobe.probes.evidence.over_sequences import estimated
 from seqprobe.probes.evidence.repeated import repeated_rows
 
 SINK, SUMS_TO_ONE = 0.3, 1e-3
@@ -108,7 +108,7 @@ def _metrics(evidence: Evidence, seed: int) -> dict[str, Estimate]:
     sinks = Null("equal weights", float(equal.first > SINK))
 
     def of_heads(name: str, statistic: Statistic, unit: str, null: Null) -> Estimate:
-        return _sampled(evidence[name], statistic, unit, null, seed)
+        return estimated(evidence[name], statistic, unit, null, seed=seed)
 
     return {
         "sink_rate": of_heads("first", _sink_rate, "", sinks),
@@ -129,14 +129,14 @@ def _repeated_metrics(evidence: Evidence, causal: bool, seed: int) -> dict[str, 
     if "induction" not in evidence:
         too_short = Estimate.missing("", TOO_SHORT)
         return {"induction_score": too_short, "previous_token_score": too_short}
-    shifted = _sampled(evidence["shifted"], _best, "", Null("", None), seed)
+    shifted = estimated(evidence["shifted"], _best, "", Null("", None), seed=seed)
     elsewhere = Null("another period", shifted.value, shifted.low, shifted.high)
     steps = int(evidence["repeated_time"][0])
     equal = uniform_attention(steps, evidence["edges"][0], causal=causal)
     before = Null("equal weights", equal.previous)
     return {
-        "induction_score": _sampled(evidence["induction"], _best, "", elsewhere, seed),
-        "previous_token_score": _sampled(evidence["previous"], _best, "", before, seed),
+        "induction_score": estimated(evidence["induction"], _best, "", elsewhere, seed=seed),
+        "previous_token_score": estimated(evidence["previous"], _best, "", before, seed=seed),
     }
 
 
@@ -148,21 +148,7 @@ def _rollout_metrics(evidence: Evidence, time: int, causal: bool, seed: int) -> 
     layers = int(evidence["layer"].max()) + 1
     null = Null("equal weights", uniform_rollout_distance(time, layers, causal=causal))
     rows = evidence["rollout_distance"][:, None]
-    return {"rollout_mean_distance": _sampled(rows, _mean, "steps", null, seed)}
-
-
-def _sampled(
-    rows: Float[np.ndarray, "sequences heads"],
-    statistic: Statistic,
-    unit: str,
-    null: Null,
-    seed: int,
-) -> Estimate:
-    """A statistic of the heads' means over sequences."""
-    rows, n = rows.astype(np.float64), len(rows)
-    interval = number_interval(statistic(resampled_means(rows, seed)), n)
-    value = float(statistic(rows.mean(0, keepdims=True))[0])
-    return Estimate.sampled(value, unit, interval, n=n, null=null)
+    return {"rollout_mean_distance": estimated(rows, _mean, "steps", null, seed=seed)}
 
 
 def _mean(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:

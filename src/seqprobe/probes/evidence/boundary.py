@@ -8,9 +8,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Pieces, Series
-from seqprobe.estimators.bootstrap import number_interval, resampled_means
 from seqprobe.estimators.effects import surprisal_bits
 from seqprobe.estimators.spans import log_spaced, span_columns, span_means
+from seqprobe.probes.evidence.over_sequences import estimated, estimated_mean
 
 PLACES, FIRST = 4, 32
 HELPS, ROUNDING = 0.01, 16
@@ -71,14 +71,10 @@ def estimates(gain: Gains, nothing: Gains, seed: int) -> dict[str, Estimate]:
 
 def _bits(gain: Gains, nothing: Gains, seed: int) -> Estimate:
     """Mean over the first steps after a boundary."""
-
-    def mean(rows: Gains) -> tuple[float, tuple[float, float] | None]:
-        each = rows[:, :FIRST].mean(1, keepdims=True)
-        return float(each.mean()), number_interval(resampled_means(each, seed)[:, 0], len(each))
-
-    (value, interval), (null, band) = mean(gain), mean(nothing)
-    nowhere = Null("nothing thrown away", null, *(band or ()))
-    return Estimate.sampled(value, "bits", interval, n=len(gain), null=nowhere)
+    first, null = (rows[:, :FIRST].mean(1) for rows in (gain, nothing))
+    band = estimated_mean(null, "bits", Null("", None), seed=seed)
+    nowhere = Null("nothing thrown away", band.value, band.low, band.high)
+    return estimated_mean(first, "bits", nowhere, seed=seed)
 
 
 def _steps(gain: Gains, nothing: Gains, seed: int) -> Estimate:
@@ -86,16 +82,15 @@ def _steps(gain: Gains, nothing: Gains, seed: int) -> Estimate:
     longest = gain.shape[1]
     spans = log_spaced(longest, per_octave=1)
 
-    def steps(curve: np.ndarray) -> float:
-        over = np.flatnonzero(curve < HELPS)
-        return float(spans[over[0]][0]) if len(over) else math.inf
+    def steps(curves: np.ndarray) -> np.ndarray:
+        over = curves < HELPS
+        starts = np.array([start for start, _ in spans], dtype=np.float64)
+        return np.where(over.any(1), starts[over.argmax(1)], math.inf)
 
-    rows = span_means(gain, spans)
-    replicates = np.array([steps(curve) for curve in resampled_means(rows, seed)])
-    nowhere = Null("nothing thrown away", steps(span_means(nothing, spans).mean(0)))
-    return Estimate.sampled(
-        steps(rows.mean(0)), "tokens", number_interval(replicates, len(gain)),
-        n=len(gain), null=nowhere, longest=float(longest),
+    nowhere = steps(span_means(nothing, spans).mean(0, keepdims=True)).item()
+    return estimated(
+        span_means(gain, spans), steps, "tokens", Null("nothing thrown away", nowhere),
+        seed=seed, longest=float(longest),
         beyond=f"it still saves {HELPS} bits after {longest} tokens, the longest measured",
     )  # fmt: skip
 

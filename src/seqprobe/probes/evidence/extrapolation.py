@@ -1,7 +1,5 @@
 """The loss at each position, and what reading beyond the trained length does to it."""
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float64, Int
@@ -9,9 +7,9 @@ from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
 from seqprobe.errors import ModelError
-from seqprobe.estimators.bootstrap import number_interval, resampled_means
 from seqprobe.estimators.effects import surprisal_bits
 from seqprobe.estimators.spans import log_spaced, span_columns
+from seqprobe.probes.evidence.over_sequences import estimated
 
 SHORTEST = 16
 NOTHING = "the same within the trained length"
@@ -80,17 +78,13 @@ def ratio(evidence: Evidence, seed: int) -> Estimate:
     The null is the same with half the length, so that all lies within it.
     """
 
-    def over(
-        pairs: Float64[np.ndarray, "sequences 2"],
-    ) -> tuple[float, tuple[float, float] | None]:
-        draws, means = resampled_means(pairs, seed), pairs.mean(0)
-        interval = number_interval(draws[:, 0] / draws[:, 1], len(pairs))
-        return float(means[0] / means[1]), interval
+    def over(pairs: Float64[np.ndarray, "rows 2"]) -> Float64[np.ndarray, " rows"]:
+        ratios: np.ndarray = pairs[:, 0] / pairs[:, 1]
+        return ratios
 
-    (value, interval), (nothing, band) = over(evidence["beyond"]), over(evidence["within"])
-    known = math.isfinite(nothing)
-    null = Null(NOTHING, nothing, *(band or ())) if known else Null(NOTHING, None)
-    return Estimate.sampled(value, "", interval, n=len(evidence["beyond"]), null=null)
+    within = estimated(evidence["within"], over, "", Null(NOTHING, None), seed=seed)
+    null = Null(NOTHING, within.value, within.low, within.high)
+    return estimated(evidence["beyond"], over, "", null, seed=seed)
 
 
 def table(loss: Float64[np.ndarray, "sequences read"], trained: int, seed: int) -> Series:

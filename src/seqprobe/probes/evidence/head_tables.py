@@ -6,7 +6,7 @@ import numpy as np
 
 from seqprobe.contracts import Evidence, Series
 from seqprobe.estimators.attention_statistics import uniform_attention
-from seqprobe.estimators.bootstrap import curve_interval, resampled_means
+from seqprobe.probes.evidence.over_sequences import columns
 
 MOST_LAYERS, MOST_HEADS = 8, 96
 SCORES = {
@@ -34,14 +34,9 @@ def _by_distance(evidence: Evidence, seed: int) -> Series:
     count = shares.shape[1]
     parts = []
     for layer in np.unique(np.linspace(0, count - 1, min(count, MOST_LAYERS)).round().astype(int)):
-        rows = shares[:, layer]
-        low, high = curve_interval(resampled_means(rows, seed), len(rows))
-        parts.append(
-            {
-                "distance": edges, "layer": layer, "share": rows.mean(0), "low": low, "high": high,
-                "equal_weights": equal.shares, "n": len(rows),
-            }
-        )  # fmt: skip
+        share = columns(shares[:, layer], "share", "", seed=seed)
+        known = {"equal_weights": equal.shares, "n": len(shares)}
+        parts.append({"distance": edges, "layer": layer, **share, **known})
     return Series.stacked("attention", parts)
 
 
@@ -54,14 +49,14 @@ def _by_head(evidence: Evidence) -> Series:
     }
     layer = evidence["layer"][0]
     shown = _outstanding(np.stack([*means.values()]))
-    columns = {
+    table = {
         "position": shown,
         "layer": layer[shown],
         "head": _number_in_layer(layer)[shown],
         "site": evidence["sites"][0][layer[shown]],
         **{name: values[shown] for name, values in means.items()},
     }
-    return Series.of("attention-heads", columns, {"mean_distance": "steps"})
+    return Series.of("attention-heads", table, {"mean_distance": "steps"})
 
 
 def _outstanding(scores: np.ndarray) -> np.ndarray:
