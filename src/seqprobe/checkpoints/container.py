@@ -35,6 +35,7 @@ _SIGNATURES = (
     (rb"\s*\{.*\"weight_map\"\s*:", Kind.INDEX),
 )
 _TAR = slice(257, 262)
+_EXPORTED = re.compile(r"data/weights/.*|serialized_exported_program\.json")  # the latter < 2.8
 
 
 def container(path: Path) -> Kind:
@@ -112,8 +113,11 @@ def _zipped(path: Path, size: int) -> Kind:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception:  # a damaged directory can make the reader fail in many ways
+        missing = not zipfile.is_zipfile(path)
         raise FileError(
-            "the file is cut off or damaged: its central directory cannot be read",
+            "the file is cut off: its central directory is missing"
+            if missing
+            else "the file is damaged: its central directory cannot be read",
             where=path.name,
             got=f"{foreign.amount(size)} on disk",
             do="Copy it again.",
@@ -121,11 +125,8 @@ def _zipped(path: Path, size: int) -> Kind:
     inside = {name.partition("/")[2] or name for name in names} | set(names)
     if {"data.pkl", "constants.pkl"} <= inside:
         return Kind.TORCHSCRIPT
-    if "data/weights/model_weights_config.json" in inside or inside >= _EXPORTED_BEFORE:
+    if any(_EXPORTED.fullmatch(name) for name in inside):
         return Kind.EXPORTED
     if "data.pkl" in inside:
         return Kind.ZIP
     raise foreign.named_archive(path, names, size)
-
-
-_EXPORTED_BEFORE = {"serialized_exported_program.json", "serialized_state_dict.pt"}  # torch < 2.8
