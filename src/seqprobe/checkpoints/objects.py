@@ -37,7 +37,7 @@ def _range(*numbers: Any) -> range:
 
 
 def _slice(start: Any, stop: Any, step: Any) -> slice:
-    return slice(start, stop, step)
+    return slice(*(None if part is None else _plain(part, int) for part in (start, stop, step)))
 
 
 def _complex(real: Any, imaginary: Any = 0.0) -> complex:

@@ -169,25 +169,30 @@ def _check(path: Path, infos: list[zipfile.ZipInfo], end: int) -> None:
         info.header_offset + _LOCAL_HEADER + info.compress_size > start
         for info, start in zip(order, starts, strict=True)
     )
-    encrypted = any(info.flag_bits & 1 for info in infos)
-    if len(names) < len(infos) or overlap or encrypted or len(infos) > MEMBERS:
+    before = any(info.header_offset < 0 for info in infos)
+    faults = {
+        "members of one name": len(names) < len(infos),
+        "members that share bytes": overlap or before,
+        "encrypted members": any(info.flag_bits & 1 for info in infos),
+        f"more than {MEMBERS:,} members": len(infos) > MEMBERS,
+    }
+    for fault in (name for name, found in faults.items() if found):
         raise FileError(
             "the archive was not written by torch.save",
             where=path.name,
-            got="members that share a name or bytes" if not encrypted else "encrypted members",
+            got=fault,
             do="Save it again with torch.save.",
         )
 
 
 def _folder(path: Path, infos: list[zipfile.ZipInfo]) -> str:
-    """With its slash; older archives of other tools may have none."""
-    folders = {
-        info.filename.removesuffix("data.pkl")
-        for info in infos
-        if info.filename.endswith("data.pkl") and info.filename.count("/") <= 1
-    }
-    if len(folders) == 1 and (folder := folders.pop()) in {"", f"{folder.rstrip('/')}/"}:
-        return folder
+    """Above `data.pkl`, with its slash."""
+    places = [info.filename.rpartition("/") for info in infos]
+    folders = [
+        folder + slash for folder, slash, name in places if name == "data.pkl" and "/" not in folder
+    ]
+    if len(folders) == 1:
+        return folders[0]
     raise FileError(
         "a zip archive, but not one of torch.save",
         where=path.name,
