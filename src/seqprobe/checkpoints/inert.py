@@ -4,7 +4,8 @@ import codecs
 import pickletools
 import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from seqprobe.checkpoints.objects import MEANINGS
 from seqprobe.checkpoints.opaque import Blob, Meanings, Name, Object, key, made, shown
@@ -32,7 +33,7 @@ def no_references(identifier: Any) -> Any:
 
 
 def load(
-    stream: BinaryIO,
+    stream: BufferedIOBase,
     where: str,
     persistent: Callable[[Any], Any] = no_references,
     meanings: Meanings = MEANINGS,
@@ -71,7 +72,7 @@ def load(
 class _Tape:
     """The arguments in a stream, of bounded length; what is skipped does not count."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         self.stream, self.used = stream, 0
 
     def read(self, count: int) -> bytes:

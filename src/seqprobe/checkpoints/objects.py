@@ -67,6 +67,11 @@ def _device(kind: Any, index: Any = None) -> str:
     return _plain(kind, str) if index is None else f"{kind}:{_plain(index, int)}"
 
 
+def _attribute(of: Any, name: Any) -> Name:
+    """Functions of classes are pickled so, as `torch.relu`."""
+    return Name(_plain(of, Name).kind, _plain(name, str))
+
+
 def _first(value: Any, *_: Any) -> Any:
     """Parameters and variables are the tensors in them."""
     return _plain(value, TensorSpec)
@@ -140,6 +145,7 @@ MEANINGS: Meanings = MappingProxyType(
         "builtins.bytes": _encoded,
         "builtins.complex": _complex,
         "builtins.dict": _dictionary,
+        "builtins.getattr": _attribute,
         "builtins.frozenset": _frozenset,
         "builtins.list": _list,
         "builtins.range": _range,

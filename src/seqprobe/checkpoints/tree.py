@@ -20,7 +20,8 @@ AVERAGES = ("ema", "swa", "avg", "average", "shadow", "teacher")
 
 Weights = dict[str, TensorSpec]
 
-_DEPTH, _VISITS, _LISTED = 50, 1_000_000, 100
+STEPS = 1_000_000
+_DEPTH, _LISTED = 50, 100
 
 
 @dataclass
@@ -67,29 +68,47 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
 
 
 class _Search:
-    """For weights in one file; it counts its steps, for a small file may repeat itself."""
+    """For weights in one file; it counts its steps, for a small file may repeat itself.
+
+    Whoever searches keeps the tree, so that what was seen is known by its id.
+    """
 
     def __init__(self, where: str) -> None:
         self.where, self.plain = where, Plain(where)
         self.warnings: list[str] = []
-        self.visits = 0
+        self.seen: set[int] = set()
+        self.empty: set[int] = set()
+        self.steps = 0
 
     def inside(self, tree: Any, depth: int = 0) -> _Found | None:
         """A model or a state dict, or what holds one; None if there are no weights."""
-        if depth > _DEPTH or not isinstance(tree, Object | dict | list | tuple):
+        if not isinstance(tree, Object | dict | list | tuple) or depth > _DEPTH:
             return None
-        self.visits += 1
-        if self.visits > _VISITS:
+        if id(tree) in self.empty:
+            return None
+        if id(tree) in self.seen:
+            self._count(1 if isinstance(tree, Object) else len(tree))
+        self.seen.add(id(tree))
+        found = self._looked_into(tree, depth)
+        if found is None:
+            self.empty.add(id(tree))
+        return found
+
+    def _count(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > STEPS:
             raise FileError(
                 "the file repeats itself too often",
                 where=self.where,
                 do="Save the state dict alone.",
             )
-        if isinstance(tree, Object) and is_module(tree):
-            return self._model(tree)
+
+    def _looked_into(self, tree: Object | dict | list | tuple, depth: int) -> _Found | None:
         if isinstance(tree, list | tuple):
             return self._listed(tree[:_LISTED], depth)
         if isinstance(tree, Object):
+            if is_module(tree):
+                return self._model(tree)
             tree = tree.entries or attributes(tree)
         return None if is_optimizer(tree) else self._dictionary(tree, depth)
 
@@ -97,6 +116,7 @@ class _Search:
         weights: Weights = {}
         modules: dict[str, Module] = {}
         for path, module in walked(without_wrappers(tree), self.where):
+            self._count(1)
             modules[path] = described(module, self.plain)
             weights |= self._tensors(weights_of(path, module))
         return _Found(weights, modules=modules) if weights else None
@@ -125,12 +145,15 @@ class _Search:
     def _state_dict(self, tree: dict[Any, Any], depth: int) -> _Found:
         """Its tensors in their order, those of dictionaries in it with a dot."""
         weights: Weights = {}
+        used: set[Any] = set()
         for name, value in tree.items():
             if isinstance(value, dict) and (found := self.inside(value, depth + 1)):
-                weights |= {f"{name}.{inner}": spec for inner, spec in found.weights.items()}
+                inner = {f"{name}.{below}": spec for below, spec in found.weights.items()}
             else:
-                weights |= self._tensors({str(name): value})
-        return _Found(weights, self._plainly(tree, {str(name) for name in tree} & weights.keys()))
+                inner = self._tensors({str(name): value})
+            weights |= inner
+            used |= {name} if inner else set()
+        return _Found(weights, self._plainly(tree, used))
 
     def _one_of(self, tree: dict[Any, Any], depth: int) -> _Found | None:
         """The only part with weights, or all parts; averages and twins are set aside."""
