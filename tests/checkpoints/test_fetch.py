@@ -131,7 +131,7 @@ def test_pieces(path: Path) -> None:
 def test_a_file_that_has_changed(path: Path) -> None:
     torch.save({"weight": torch.ones(1000)}, path)
     spec = read(path).weights["weight"]
-    path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(path.read_bytes()[: spec.storage.start + 3999])
     with pytest.raises(
         FileError, match=r"^model.pt: the file has become shorter since it was read"
     ):
@@ -142,6 +142,23 @@ def test_a_file_that_has_changed(path: Path) -> None:
     path.unlink()
     with pytest.raises(FileError, match=r"cannot be opened; got No such file or directory"):
         fetch(spec)
+
+
+def test_the_library_of_the_format_is_asked(path: Path) -> None:
+    """Metadata has to be texts."""
+    header = json.dumps(
+        {
+            "__metadata__": {"epoch": 3},
+            "weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        }
+    ).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(
+        FileError, match=r"^model.pt: the safetensors library refuses the file; got"
+    ):
+        check_loadable(read(path))
+    safetensors.torch.save_file({"weight": torch.ones(1)}, path)
+    check_loadable(read(path))
 
 
 # what is not finite
@@ -173,7 +190,7 @@ def test_infinite_weights_are_found_in_a_file(path: Path) -> None:
 
 
 def _contents(**weights: TensorSpec) -> Contents:
-    return Contents(Path("model.pt"), "safetensors", 1, weights)
+    return Contents(Path("model.pt"), "torch.save (zip)", 1, weights)
 
 
 def _spec(dtype: str, *shape: int, start: int = 0) -> TensorSpec:

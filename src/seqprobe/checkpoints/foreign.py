@@ -19,27 +19,28 @@ _COMPILED = "Give the checkpoint that it was compiled from."
 _REPORT = "Give the checkpoint; to show a report use `seqprobe report`."
 
 _BEGINNINGS = (  # matched at the first byte, in this order
-    (rb"version https://git-lfs", "a Git LFS pointer{}, not the weights", "Run `git lfs pull`."),
-    (rb"(?i)\s*<!doctype html>.*SeqProbe</title>", "a report of SeqProbe{}", _REPORT),
-    (rb"(?i)\s*<(!doctype|html)", "an HTML page{} (a failed download?)", _AGAIN),
-    (rb"(?i)\s*<\?xml", "an XML page{} (a failed download?)", _AGAIN),
-    (rb'\s*\{.*"schema": ?"seqprobe\.', "a report of SeqProbe{}", _REPORT),
-    (rb"\s*[{[]", "a JSON file{}, not the weights", "Give the weights, or the folder of both."),
-    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|Rar!", "a compressed file{}", _UNPACK),
-    (rb"GGUF|GGML|lmgg|tjgg", "a GGUF file{}", _GGUF),
-    (rb"\x89HDF", "an HDF5 file{} (Keras?)", _KERAS),
-    (rb"\x93NUMPY", "an array of NumPy{}", f"Save it by {_ARRAYS}."),
-    (rb".{4}TFL3", "a TensorFlow Lite model{}", _COMPILED),
-    (rb".{4}ET\d\d", "an ExecuTorch program{}", _COMPILED),
-    (rb"\0\0.\x08.(\x10.)?\x1a\x02\x08", "the index of a TensorFlow checkpoint{}", _TENSORFLOW),
-    (rb"\x08\x01\x12", "a TensorFlow SavedModel{}", _TENSORFLOW),
-    (rb"\x08[\x02-\x1f](\x12.[ -~]|\x3a)", "an ONNX model{}", _ONNX),
-    (rb"([\x81-\x8f]|\xde..)([\xa1-\xbf]|\xd9.)[ -~]", "a msgpack file{} (Flax?)", _FLAX),
+    (rb"version https://git-lfs", "a Git LFS pointer ({}), not the weights", "Run `git lfs pull`."),
+    (rb"(?i)\s*<!doctype html>.*SeqProbe</title>", "a report of SeqProbe", _REPORT),
+    (rb"(?i)\s*<(!doctype|html)", "an HTML page (a failed download?)", _AGAIN),
+    (rb"(?i)\s*<\?xml", "an XML page (a failed download?)", _AGAIN),
+    (rb'\s*\{.*"schema": ?"seqprobe\.', "a report of SeqProbe", _REPORT),
+    (rb"\s*[{[]", "a JSON file, not the weights", "Give the weights, or the folder of both."),
+    (rb"\x1f\x8b", "a gzip archive", _UNPACK),
+    (rb"BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|Rar!", "a compressed file", _UNPACK),
+    (rb"GGUF|GGML|lmgg|tjgg", "a GGUF file", _GGUF),
+    (rb"\x89HDF", "an HDF5 file (Keras?)", _KERAS),
+    (rb"\x93NUMPY", "an array of NumPy", f"Save it by {_ARRAYS}."),
+    (rb".{4}TFL3", "a TensorFlow Lite model", _COMPILED),
+    (rb".{4}ET\d\d", "an ExecuTorch program", _COMPILED),
+    (rb"\0\0.\x08.(\x10.)?\x1a\x02\x08", "the index of a TensorFlow checkpoint", _TENSORFLOW),
+    (rb"\x08\x01\x12", "a TensorFlow SavedModel", _TENSORFLOW),
+    (rb"\x08[\x02-\x1f](\x12.[ -~]|\x3a)", "an ONNX model", _ONNX),
+    (rb"([\x81-\x8f]|\xde..)([\xa1-\xbf]|\xd9.)[ -~]", "a msgpack file (Flax?)", _FLAX),
 )
 _MEMBERS = (  # of zip archives
-    (r"model\.weights\.h5", "a Keras archive{}", _KERAS),
-    (r".*\.npy", "arrays of NumPy{} (npz)", f"Save them by {_ARRAYS}."),
-    (r"(.*/)?data/aotinductor/.*", "a compiled package{} (AOTInductor)", _COMPILED),
+    (r"model\.weights\.h5", "a Keras archive", _KERAS),
+    (r".*\.npy", "arrays of NumPy (npz)", f"Save them by {_ARRAYS}."),
+    (r"(.*/)?data/aotinductor/.*", "a compiled package (AOTInductor)", _COMPILED),
 )
 
 
@@ -50,7 +51,7 @@ def named(path: Path, head: bytes, size: int) -> FileError:
             return _foreign(path, what, size, do)
     if _is_text(head):
         do = "Give the weights; a text to measure on goes to --data."
-        return _foreign(path, "a text{}, not the weights", size, do)
+        return _foreign(path, "a text, not the weights", size, do)
     return FileError(
         "not a checkpoint",
         where=path.name,
@@ -83,7 +84,10 @@ def amount(size: int) -> str:
 
 
 def _foreign(path: Path, what: str, size: int, do: str) -> FileError:
-    return FileError(f"this is {what.format(f' ({amount(size)})')}", where=path.name, do=do)
+    said = what.format(amount(size))
+    return FileError(
+        f"this is {said}", where=path.name, got=amount(size) if said == what else "", do=do
+    )
 
 
 def _is_text(head: bytes) -> bool:

@@ -1,26 +1,30 @@
 """Whether numbers can be computed with, and fit into memory, asked before any is read."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
+from safetensors import SafetensorError, safe_open
 
+from seqprobe.checkpoints.container import Kind
 from seqprobe.checkpoints.contents import Contents
 from seqprobe.checkpoints.foreign import amount
-from seqprobe.checkpoints.tensors import BYTES, TensorSpec
-from seqprobe.errors import ModelError
+from seqprobe.checkpoints.tensors import BYTES, Span, TensorSpec
+from seqprobe.errors import FileError, ModelError
 
 _FLOAT8 = "float8"
 _SCALES = ("scale", "scale_inv", "SCB", "absmax", "scales")
 
 
 def check_loadable(contents: Contents, dtype: str = "float32") -> None:
-    """Refuse what is quantised, and what needs more memory than is free.
+    """Refuse what is quantised, damaged, or needs more memory than is free.
 
     Args:
         contents: that were read.
         dtype: in which the model will compute.
 
     Raises:
+        FileError: the safetensors library, asked once more, refuses the file.
         ModelError: the numbers are codes, or too many.
     """
     if found := _quantised(contents.weights):
@@ -40,6 +44,23 @@ def check_loadable(contents: Contents, dtype: str = "float32") -> None:
             expected=f"at most {amount(free)}, which are free",
             do=_smaller(dtype),
         )
+    if contents.container.startswith(Kind.SAFETENSORS):
+        storages = {spec.storage for spec in contents.weights.values()}
+        for path in {storage.path for storage in storages if isinstance(storage, Span)}:
+            _validate(path)
+
+
+def _validate(path: Path) -> None:
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise FileError(
+            "the safetensors library refuses the file",
+            where=path.name,
+            got=str(error),
+            do="Copy it again.",
+        ) from error
 
 
 def _quantised(weights: Mapping[str, TensorSpec]) -> str | None:

@@ -4,20 +4,19 @@ A tensor may lie in chunks, which may lie in several files.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.container import unopened
 from seqprobe.checkpoints.formats.torch_zip import Archive
 from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import Object, shown
+from seqprobe.checkpoints.opaque import shown
 from seqprobe.checkpoints.tensors import Pieces, Span, TensorSpec, contiguous
 from seqprobe.errors import FileError
 
 INDEX = ".metadata"
 _CHUNKS = 100_000
-_Spans = Mapping[str, Mapping[tuple[int, ...] | None, Span]]
+_Spans = dict[Any, dict[Any, Span]]  # by name, then by where a chunk begins
 
 
 def read(folder: Path) -> Any:
@@ -39,14 +38,14 @@ def read(folder: Path) -> Any:
         raise _damaged(f"{type(error).__name__} {shown(error)}") from error
 
 
-def _spans(folder: Path, places: Mapping[Any, Any]) -> _Spans:
+def _spans(folder: Path, places: Any) -> _Spans:
     """Where the chunks of each entry lie, by where they begin in it."""
     if len(places) > _CHUNKS:
         raise _damaged(f"more than {_CHUNKS:,} chunks")
     sizes = {
         name: _size(folder, name) for name in {p.state["relative_path"] for p in places.values()}
     }
-    spans: dict[str, dict[tuple[int, ...] | None, Span]] = {}
+    spans: _Spans = {}
     for which, place in places.items():
         name, start, length = (place.state[n] for n in ("relative_path", "offset", "length"))
         if place.state.get("transform_descriptors"):
@@ -58,21 +57,21 @@ def _spans(folder: Path, places: Mapping[Any, Any]) -> _Spans:
     return spans
 
 
-def _size(folder: Path, name: str) -> int:
-    path = folder / name
+def _size(folder: Path, name: Any) -> int:
+    path: Path = folder / name
     if path.name != name:
         raise _damaged(f"a path out of the folder, {shown(name)}")
     if not path.is_file():
         raise FileError(
             "a file of the checkpoint is missing",
             where=folder.name,
-            expected=name,
+            expected=shown(name),
             do="Copy the whole folder again.",
         )
     return path.stat().st_size
 
 
-def _value(entry: Object, spans: Mapping[tuple[int, ...] | None, Span]) -> Any:
+def _value(entry: Any, spans: dict[Any, Span]) -> Any:
     """A tensor, whole or in pieces, or any other value."""
     if not entry.kind.endswith(".TensorStorageMetadata"):
         return _saved(spans[None])
@@ -104,7 +103,7 @@ def _inside(part: Any, begins: Any, sizes: Any, shape: Any) -> TensorSpec:
     return part
 
 
-def _nested(values: Mapping[str, Any], places: Mapping[str, Any]) -> dict[Any, Any]:
+def _nested(values: dict[Any, Any], places: Any) -> dict[Any, Any]:
     """Names of entries are paths through dictionaries and lists, joined by dots."""
     tree: dict[Any, Any] = {}
     for name, value in values.items():

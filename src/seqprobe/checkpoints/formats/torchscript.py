@@ -1,7 +1,7 @@
 """TorchScript: a pickle of plain modules beside compiled code, which is left alone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ def read(path: Path) -> Any:
     """
     tree = Archive.open(path).pickle()
     modules = _modules(tree)
-    for module in modules.values():
-        _reshape(module, modules)
+    for module in modules:
+        module.state = _parted(module.state)
+    for module in modules:
+        module.kind = _MANGLED.sub("", module.kind)
     return tree
 
 
-def _modules(tree: Any) -> dict[int, Object]:
-    """All of them, by identity: parents may share one."""
+def _modules(tree: Any) -> Collection[Object]:
+    """All of them, each once though parents may share it."""
     found: dict[int, Object] = {}
     waiting = [tree]
     while waiting:
@@ -35,7 +37,7 @@ def _modules(tree: Any) -> dict[int, Object]:
         if id(thing) not in found and _is_module(thing):
             found[id(thing)] = thing
             waiting.extend(thing.state.values())
-    return found
+    return found.values()
 
 
 def _is_module(thing: Any) -> bool:
@@ -46,19 +48,18 @@ def _is_module(thing: Any) -> bool:
     )
 
 
-def _reshape(module: Object, modules: Mapping[int, Object]) -> None:
+def _parted(state: Mapping[str, Any]) -> dict[str, Any]:
     """What TorchScript keeps in one dictionary, `nn.Module` keeps in several."""
     parts: dict[str, dict[str, Any]] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
     plain = {}
-    for name, value in module.state.items():
+    for name, value in state.items():
         if isinstance(value, TensorSpec):
             parts["_parameters"][name] = value
-        elif id(value) in modules:
+        elif _is_module(value):
             parts["_modules"][name] = value
         else:
             plain[name] = _untagged(value)
-    module.kind = _MANGLED.sub("", module.kind)
-    module.state = plain | parts
+    return plain | parts
 
 
 def _untagged(value: Any) -> Any:
