@@ -5,9 +5,10 @@ Seeds are small files of torch.save in all its forms, of safetensors and of pick
 pickle is reached through an intact archive too. Per input there are 5 seconds and 512 MB, and only
 a FileError or ModelError may come out. It stops at the first fault and prints where the input lies.
 
-Usage: python benchmarks/fuzz.py [MINUTES]   (needs: pip install atheris)
+Usage: python benchmarks/fuzz.py [MINUTES]   (needs: pip install --group fuzz)
 """
 
+import contextlib
 import importlib.util
 import io
 import pickle
@@ -94,10 +95,8 @@ def fuzz(folder: Path, minutes: float) -> None:
 
     def one(data: bytes) -> None:
         path.write_bytes(file_of(data))
-        try:
+        with contextlib.suppress(FileError, ModelError):
             read(path)
-        except (FileError, ModelError) as error:
-            assert "\n" not in str(error), "an error is one line"
 
     options: dict[str, Any] = {
         "max_total_time": int(60 * minutes),
@@ -116,7 +115,7 @@ def fuzz(folder: Path, minutes: float) -> None:
 def main(minutes: float) -> int:
     """Print how much was tried, what it reached, and the verdict."""
     if importlib.util.find_spec("atheris") is None:
-        print("atheris is missing; it fuzzes for us. Install it: pip install atheris")
+        print("atheris is missing; it fuzzes for us. Install it: pip install --group fuzz")
         return 2
     folder = Path(tempfile.mkdtemp(prefix="seqprobe-fuzz-"))
     (folder / "corpus").mkdir()
