@@ -8,7 +8,7 @@ from io import BufferedIOBase
 from typing import Any
 
 from seqprobe.checkpoints.objects import MEANINGS
-from seqprobe.checkpoints.opaque import Blob, Meanings, Name, Object, key, made, shown
+from seqprobe.checkpoints.opaque import Blob, Meanings, Name, Object, key, located, made, shown
 from seqprobe.errors import FileError
 
 PICKLE_BYTES = 64 * 2**20
@@ -57,9 +57,7 @@ def load(
     try:
         return _Machine(_Tape(stream), persistent, meanings).run()
     except FileError as error:
-        if error.said.startswith(where):
-            raise
-        raise FileError(error.said, where=where, do=error.do) from None
+        raise located(error, where) from None
     except Exception as error:  # a damaged pickle can fail in any way
         raise FileError(
             "the pickle in it cannot be read; it may be cut off or damaged",
@@ -216,7 +214,7 @@ class _Machine:
         name, module = self.stack.pop(), self.stack.pop()
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a name that is no text")
-        self.push(Name(module, name))
+        self.container(Name(module, name))
 
     def call(self, _: None) -> None:
         args, callee = self.stack.pop(), self.stack.pop()
@@ -312,7 +310,7 @@ _ONE_BY_ONE: dict[str, Operation] = {
     "ADDITEMS": _Machine.appends,
     "SETITEM": _Machine.set_item,
     "SETITEMS": _Machine.set_items,
-    "GLOBAL": lambda m, name: m.push(Name(*name.split(" ", 1))),
+    "GLOBAL": lambda m, name: m.container(Name(*name.split(" ", 1))),
     "STACK_GLOBAL": _Machine.stack_global,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.call,

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents, Module
-from seqprobe.checkpoints.modules import described, is_module, walked, weights_of, without_wrappers
-from seqprobe.checkpoints.opaque import Object, shown
+from seqprobe.checkpoints.modules import (
+    described,
+    extent,
+    is_module,
+    walked,
+    weights_of,
+    without_wrappers,
+)
+from seqprobe.checkpoints.opaque import Object, joined, label, located, shown
 from seqprobe.checkpoints.plain import Plain, attributes, is_optimizer
 from seqprobe.checkpoints.tensors import TensorSpec
 from seqprobe.errors import FileError
@@ -20,8 +27,8 @@ AVERAGES = ("ema", "swa", "avg", "average", "shadow", "teacher")
 
 Weights = dict[str, TensorSpec]
 
-STEPS = 1_000_000
-_DEPTH, _LISTED = 50, 100
+STEPS = 3_000_000
+_DEPTH, _LISTED, _LEFT_OUT = 50, 100, 5
 
 
 @dataclass
@@ -45,7 +52,10 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
         FileError: there are no weights in it; says what is there instead.
     """
     search = _Search(path.name)
-    found = search.inside(tree)
+    try:
+        found = search.inside(tree)
+    except FileError as error:
+        raise located(error, path.name) from None
     if found is None:
         raise _nothing(tree, path)
     if all("lora_" in name for name in found.weights):
@@ -63,7 +73,7 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
         beside=found.beside,
         modules=found.modules,
         others=found.others,
-        warnings=tuple(search.warnings),
+        warnings=search.warnings,
     )
 
 
@@ -75,10 +85,17 @@ class _Search:
 
     def __init__(self, where: str) -> None:
         self.where, self.plain = where, Plain(where)
-        self.warnings: list[str] = []
+        self.left_out: list[str] = []
         self.seen: set[int] = set()
         self.empty: set[int] = set()
         self.steps = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """About tensors of other kinds than plain ones."""
+        few = ", ".join(self.left_out[:_LEFT_OUT])
+        more = f" and {len(self.left_out) - _LEFT_OUT} more" if self.left_out[_LEFT_OUT:] else ""
+        return (f"left out, for they are no plain tensors: {few}{more}",) if few else ()
 
     def inside(self, tree: Any, depth: int = 0) -> _Found | None:
         """A model or a state dict, or what holds one; None if there are no weights."""
@@ -116,7 +133,7 @@ class _Search:
         weights: Weights = {}
         modules: dict[str, Module] = {}
         for path, module in walked(without_wrappers(tree), self.where):
-            self._count(1)
+            self._count(extent(module))
             modules[path] = described(module, self.plain)
             weights |= self._tensors(weights_of(path, module))
         return _Found(weights, modules=modules) if weights else None
@@ -148,9 +165,9 @@ class _Search:
         used: set[Any] = set()
         for name, value in tree.items():
             if isinstance(value, dict) and (found := self.inside(value, depth + 1)):
-                inner = {f"{name}.{below}": spec for below, spec in found.weights.items()}
+                inner = _below(name, found)
             else:
-                inner = self._tensors({str(name): value})
+                inner = self._tensors({label(name): value})
             weights |= inner
             used |= {name} if inner else set()
         return _Found(weights, self._plainly(tree, used))
@@ -166,25 +183,25 @@ class _Search:
         first = parts[used[0]]
         if len(used) == 1 or first.modules or _has_twins([parts[name] for name in used]):
             return self._with_neighbours(first, tree, {used[0]}, depth)
-        whole = _Found(
-            {f"{name}.{inner}": s for name in used for inner, s in parts[name].weights.items()}
-        )
-        return self._with_neighbours(whole, tree, set(used), depth)
+        whole: Weights = {}
+        for name in used:
+            whole |= _below(name, parts[name])
+        return self._with_neighbours(_Found(whole), tree, set(used), depth)
 
     def _with_neighbours(
         self, found: _Found, tree: dict[Any, Any], used: set[Any], depth: int
     ) -> _Found:
         for name, value in tree.items():
             if name not in used and (other := self.inside(value, depth + 1)):
-                found.others[str(name)] = other.weights
+                found.others[label(name)] = other.weights
                 if is_module(value) or _is_state_dict(value):
-                    used = used | {name}
+                    used.add(name)
         found.beside |= self._plainly(tree, used)
         return found
 
     def _plainly(self, tree: dict[Any, Any], without: set[Any]) -> dict[str, Any]:
         return {
-            str(self.plain(name)): self.plain(value)
+            label(name): self.plain(value)
             for name, value in tree.items()
             if name not in without and value is not None
         }
@@ -192,9 +209,13 @@ class _Search:
     def _tensors(self, named: dict[str, Any]) -> Weights:
         """Only what is a plain tensor; the user should know of any other kind of tensor."""
         for name, value in named.items():
-            if isinstance(value, Object) and value.kind.startswith(("torch.", "torch_")):
-                self.warnings.append(f"{shown(name)} left out: {shown(value.kind)}")
+            if isinstance(value, Object) and value.kind.startswith("torch."):
+                self.left_out.append(f"{shown(name)} ({shown(value.kind)})")
         return {name: value for name, value in named.items() if isinstance(value, TensorSpec)}
+
+
+def _below(name: Any, found: _Found) -> Weights:
+    return {joined(label(name), inner): spec for inner, spec in found.weights.items()}
 
 
 def _is_weight(value: Any) -> bool:
@@ -243,7 +264,8 @@ def _optimizer_only(tree: Any) -> bool:
 
 def _described(tree: Any) -> str:
     if isinstance(tree, dict):
-        return f"a dictionary of {', '.join(map(shown, list(tree)[:6])) or 'nothing'}"
+        names = ", ".join(shown(label(name)) for name in list(tree)[:6])
+        return f"a dictionary of {names or 'nothing'}"
     if isinstance(tree, Object):
         return f"an object of {shown(tree.kind)}"
     if isinstance(tree, TensorSpec):

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -119,7 +119,7 @@ class Archive:
             FileError: damaged, or larger than a checkpoint needs.
         """
         self._check_byte_order()
-        reference = partial(stored, find=partial(self._storage, folder))
+        reference = partial(stored, find=cache(partial(self._storage, folder)))
         return inert.load(io.BytesIO(self.read(name)), self.path.name, reference)
 
     def _check_byte_order(self) -> None:
