@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqprobe.checkpoints import inert, objects, plain, tree
+from seqprobe.checkpoints import inert, objects, plain, search
 from seqprobe.checkpoints.formats import legacy, tar, torch_zip
 from seqprobe.checkpoints.formats import pickle as bare
 from seqprobe.checkpoints.opaque import Name, Object
@@ -198,6 +198,7 @@ def test_a_state_for_a_function_changes_nothing(monkeypatch: pytest.MonkeyPatch)
         "seqprobe.checkpoints.objects.MEANINGS",
         "seqprobe.checkpoints.objects._list",
         "seqprobe.checkpoints.inert._OPERATIONS",
+        "seqprobe.checkpoints.machine.Machine",
     ],
 )
 def test_a_state_for_a_meaning_changes_nothing(target: str) -> None:
@@ -503,7 +504,7 @@ def test_options_that_repeat_themselves(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_weights_that_repeat_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever looks for weights has to count as well."""
-    monkeypatch.setattr(tree, "STEPS", 10_000)
+    monkeypatch.setattr(search, "STEPS", 10_000)
     path = tmp_path / "model.pt"
     with_four_numbers(b"}" + text("w") + tensor(0, (4,), (1,)) + b"s" + LEVEL * 40, path)
     with pytest.raises(FileError, match=r"^model.pt: the file repeats itself too often"):
@@ -545,9 +546,7 @@ def test_paths_of_long_names(tmp_path: Path) -> None:
     long = b"X\x2b\x01\0\0" + LONG
     inner = b"}" + text("w") + tensor(0, (4,), (1,)) + b"s"
     with_four_numbers(b"}" + long + inner + b"s" + text("v") + tensor(0, (4,), (1,)) + b"s", path)
-    with pytest.raises(
-        FileError, match=r"^model.pt: a name in it is too long; got YYYY"
-    ):
+    with pytest.raises(FileError, match=r"^model.pt: a name in it is too long; got YYYY"):
         contents_of(torch_zip.read(path), path, "zip", 0)
 
 
