@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqprobe.checkpoints import inert, plain
+from seqprobe.checkpoints import bounds, plain
 from seqprobe.checkpoints.inert import load
 from seqprobe.checkpoints.opaque import Blob, Name, Object
 from seqprobe.checkpoints.plain import Plain
@@ -255,7 +255,7 @@ BOUNDS = {
     "PICKLE_BYTES": (b"(" + b"X\x05\0\0\0hello" * 30 + b"l.", "the pickle is larger .* 100 bytes"),
     "TEXT_BYTES": (b"X\x65\0\0\0" + b"a" * 101 + b".", "a text is larger .* 100 bytes"),
     "OPERATIONS": (b"N" * 101 + b".", "the pickle is larger .* 100 operations"),
-    "CONTAINERS": (b"]" * 101 + b".", "the pickle is larger .* 100 objects"),
+    "OBJECTS": (b"]" * 101 + b".", "the pickle is larger .* 100 objects"),
     "INTEGER_BITS": (b"\x8a\x0e" + b"\x7f" * 14 + b".", "an integer is larger .* 100 bits"),
 }
 
@@ -264,13 +264,13 @@ BOUNDS = {
 def test_bounds(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content, message = BOUNDS[bound]
     inertly(content)
-    monkeypatch.setattr(inert, bound, 100)
+    monkeypatch.setattr(bounds, bound, 100)
     with pytest.raises(FileError, match=f"^model.pkl: {message}"):
         inertly(content)
 
 
 def test_lines_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inert, "TEXT_BYTES", 100)
+    monkeypatch.setattr(bounds, "TEXT_BYTES", 100)
     with pytest.raises(FileError, match="a text is larger"):
         inertly(b"V" + b"a" * 101 + b"\n.")
 
@@ -278,7 +278,7 @@ def test_lines_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_given_again_and_again_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of 100 that a memo hands to `list` for ever."""
     content = b"(" + b"N" * 100 + b"lq\x000" + b"(" + b"c__builtin__\nset\nh\0\x85R" * 20 + b"t."
-    monkeypatch.setattr(inert, "PICKLE_BYTES", 10_000)
+    monkeypatch.setattr(bounds, "PICKLE_BYTES", 10_000)
     with pytest.raises(FileError, match="the pickle, with all that it repeats, is larger"):
         inertly(content)
 

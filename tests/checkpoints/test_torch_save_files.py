@@ -258,7 +258,7 @@ def test_what_stands_beside(kind: str, path: Path) -> None:
         "device": "cuda:1",
         "dtype": "torch.bfloat16",
         "seed": 7,
-        "['a', 1]": "odd key",
+        "a, 1": "odd key",
         "3": "number",
     }
 
@@ -396,8 +396,8 @@ def test_other_kinds_of_tensors(kind: str, path: Path) -> None:
     contents = contents_of(tree, path, kind, 0)
     assert list(contents.weights) == ["w", "quantised", "parameter", "buffer", "untyped"]
     assert contents.warnings == (
-        "sparse left out: torch._utils._rebuild_sparse_tensor",
-        "negative left out: torch._utils._rebuild_tensor_v2",
+        "left out, for they are no plain tensors: "
+        "sparse (torch._utils._rebuild_sparse_tensor), negative (torch._utils._rebuild_tensor_v2)",
     )
 
 

@@ -10,7 +10,7 @@ _CODES = {
     "b1": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I",
     "i8": "q", "u8": "Q", "f2": "e", "f4": "f", "f8": "d",
 }  # fmt: skip
-_MOST = 64 * 2**10
+_MOST, _DIMENSIONS = 4096, 32
 
 
 def scalar(dtype: Any, content: Any = b"") -> Any:
@@ -34,8 +34,8 @@ def array(dtype: Any, content: Any, shape: Any, *, columns_first: bool = False) 
         shape
     ):
         raise TypeError("not the shape of these numbers")
-    if columns_first and len(shape) > 1:
-        raise TypeError("columns first")
+    if (columns_first and len(shape) > 1) or len(shape) > _DIMENSIONS:
+        raise TypeError("columns first, or too many of them")
     for size in reversed(shape[1:]):
         values = [values[at : at + size] for at in range(0, len(values), size)] if size else []
     return values if shape else values[0]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqprobe.checkpoints.contents import Module
-from seqprobe.checkpoints.opaque import Object
+from seqprobe.checkpoints.opaque import Object, joined
 from seqprobe.checkpoints.plain import DEPTH, Plain, attributes
 from seqprobe.checkpoints.tensors import TensorSpec
 from seqprobe.errors import FileError
@@ -51,7 +51,7 @@ def walked(model: Object, where: str) -> Iterator[tuple[str, Object]]:
         yield path, module
         children = attributes(module)["_modules"].items()
         left += [
-            (_joined(path, name), child, depth + 1)
+            (joined(path, name), child, depth + 1)
             for name, child in reversed(children)
             if is_module(child)
         ]
@@ -66,7 +66,13 @@ def weights_of(path: str, module: Object) -> dict[str, Any]:
         for name, value in (buffers if isinstance(buffers, dict) else {}).items()
         if not (isinstance(hidden, set) and name in hidden)
     }
-    return {_joined(path, name): value for name, value in own.items() if value is not None}
+    return {joined(path, name): value for name, value in own.items() if value is not None}
+
+
+def extent(module: Object) -> int:
+    """Of how many things it consists, without what is in its children."""
+    state = attributes(module)
+    return len(state) + sum(len(part) for part in state.values() if isinstance(part, dict))
 
 
 def described(module: Object, plain: Plain) -> Module:
@@ -77,7 +83,3 @@ def described(module: Object, plain: Plain) -> Module:
         if isinstance(name, str) and not name.startswith("_") and not isinstance(value, TensorSpec)
     }
     return Module(module.kind, own)
-
-
-def _joined(path: str, name: Any) -> str:
-    return f"{path}.{name}" if path else str(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from seqprobe.errors import FileError
@@ -14,7 +15,7 @@ _RENAMED = {
     "copy_reg.": "copyreg.",
     "numpy._core.": "numpy.core.",
 }
-_KEY_DEPTH, _KEY_PARTS = 8, 1000
+_NAME, _KEY_DEPTH, _KEY_PARTS = 300, 8, 32
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,16 @@ class Name:
     module: str
     name: str
 
-    @property
+    def __post_init__(self) -> None:
+        """Names are joined and kept, so a file must not repeat a long one.
+
+        Raises:
+            ValueError: it is longer than any name of a class.
+        """
+        if len(self.module) + len(self.name) > _NAME:
+            raise ValueError("the name of a class is too long")
+
+    @cached_property
     def kind(self) -> str:
         """Dotted, with the names that Python 2 and NumPy 2 use brought to one form."""
         whole = f"{self.module}.{self.name}"
@@ -56,8 +66,7 @@ class Blob:
 def made(callee: Any, args: tuple, meanings: Meanings) -> Any:
     """What a call in a pickle stands for: a well-known value, or else an Object."""
     if not isinstance(callee, Name):
-        kind = callee.kind if isinstance(callee, Object) else type(callee).__name__
-        return Object(f"{kind}()", (callee, *args))
+        return Object("call", (callee, *args))
     if meaning := meanings.get(callee.kind):
         try:
             return meaning(*args)
@@ -89,6 +98,51 @@ def _too_wide() -> FileError:
         expected=f"at most {_KEY_PARTS} parts, {_KEY_DEPTH} deep",
         do="Save the state dict alone.",
     )
+
+
+def label(name: Any) -> str:
+    """The text of a key of a dictionary.
+
+    Raises:
+        FileError: it is too long for a name.
+    """
+    match name:
+        case str() | Name():
+            text = name if isinstance(name, str) else name.kind
+        case None | bool() | int() | float() | bytes():
+            text = str(name)
+        case tuple():
+            text = ", ".join(shown(part) if isinstance(part, str | int) else ".." for part in name)
+        case _:
+            text = f"<{type(name).__name__}>"
+    return _checked(text)
+
+
+def joined(path: str, name: Any) -> str:
+    """A dotted path and one more name.
+
+    Raises:
+        FileError: it is too long; in a small file the same long name may stand in many paths.
+    """
+    return _checked(f"{path}.{label(name)}") if path else label(name)
+
+
+def _checked(text: str) -> str:
+    if len(text) > _NAME:
+        raise FileError(
+            "a name in it is too long",
+            got=shown(text),
+            expected=f"at most {_NAME} characters",
+            do="Save the state dict alone.",
+        )
+    return text
+
+
+def located(error: FileError, where: str) -> FileError:
+    """The same error, with the file that it is about."""
+    if error.said.startswith(f"{where}: "):
+        return error
+    return FileError(error.said, where=where, do=error.do)
 
 
 def shown(text: object) -> str:

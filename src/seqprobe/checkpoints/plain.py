@@ -4,13 +4,14 @@ import struct
 from typing import Any
 
 from seqprobe.checkpoints import arrays
-from seqprobe.checkpoints.opaque import Blob, Name, Object
+from seqprobe.checkpoints.opaque import Blob, Name, Object, label
 from seqprobe.checkpoints.tensors import Pieces, TensorSpec
 from seqprobe.errors import FileError
 
 DEPTH = 100
 VALUES = 2_000_000
 _LONGEST_RANGE = 1000
+_ATOMS = (bool, int, float, str, bytes)
 _NAMESPACES = {"argparse.Namespace", "types.SimpleNamespace"}
 _LETTERS = {
     "float64": "d", "float32": "f", "float16": "e", "bool": "?", "int64": "q", "int32": "i",
@@ -29,6 +30,7 @@ class Plain:
     def __init__(self, where: str) -> None:
         self.where, self.count = where, 0
         self.open: list[int] = []
+        self.known: dict[int, tuple[Any, int]] = {}
 
     def __call__(self, value: Any) -> Any:
         """The value in plain terms.
@@ -36,7 +38,26 @@ class Plain:
         Raises:
             FileError: it is nested too deep, or repeats itself too often.
         """
-        self.count += 1
+        if value is None or isinstance(value, _ATOMS):
+            self._count(1)
+            return value
+        if id(value) in self.open:
+            return "<itself>"
+        if id(value) not in self.known:
+            self.known[id(value)] = self._anew(value)
+        else:
+            self._count(self.known[id(value)][1])
+        return self.known[id(value)][0]
+
+    def key(self, name: Any) -> Any:
+        """The same for a key of a dictionary, which stays short."""
+        if name is None or isinstance(name, _ATOMS):
+            return name
+        return label(name)
+
+    def _count(self, values: int) -> None:
+        """Of values as they would be written down, each as often as it appears."""
+        self.count += values
         if self.count > VALUES or len(self.open) > DEPTH:
             raise FileError(
                 "what stands beside the weights is nested too deep or repeats itself too often",
@@ -44,15 +65,15 @@ class Plain:
                 expected=f"at most {DEPTH} levels and {VALUES:,} values",
                 do="Save the state dict alone.",
             )
-        if value is None or isinstance(value, bool | int | float | str | bytes):
-            return value
-        if id(value) in self.open:
-            return "<itself>"
+
+    def _anew(self, value: Any) -> tuple[Any, int]:
+        """With how many values it comes to."""
+        before = self.count
         self.open.append(id(value))
-        try:
-            return self._plain(value)
-        finally:
-            self.open.pop()
+        self._count(1)
+        plain = self._plain(value)
+        self.open.pop()
+        return plain, self.count - before
 
     def _plain(self, value: Any) -> Any:
         match value:
@@ -62,19 +83,14 @@ class Plain:
                 return [self(item) for item in value]
             case Object():
                 return self._object(value)
-        return _atom(value)
+        return self._counted(_atom(value))
 
     def _dictionary(self, value: dict[Any, Any]) -> Any:
         if is_optimizer(value):
             return "<the state of an optimizer>"
         if value and all(isinstance(item, TensorSpec) and item.shape for item in value.values()):
             return f"<{len(value)} tensors>"
-        return {self._key(name): self(item) for name, item in value.items()}
-
-    def _key(self, name: Any) -> Any:
-        if name is None or isinstance(name, bool | int | float | str | bytes):
-            return name
-        return str(self(name))
+        return {self.key(name): self(item) for name, item in value.items()}
 
     def _object(self, thing: Object) -> Any:
         state = attributes(thing)
@@ -84,7 +100,15 @@ class Plain:
             return f"<{thing.kind}>"
         if thing.entries or state:
             return self._dictionary(thing.entries or state)
-        return self(thing.items) if thing.items else _stateless(thing)
+        return self(thing.items) if thing.items else self._counted(_stateless(thing))
+
+    def _counted(self, made: Any) -> Any:
+        self._count(_length(made))
+        return made
+
+
+def _length(made: Any) -> int:
+    return sum(1 + _length(part) for part in made) if isinstance(made, list) else 0
 
 
 def _atom(value: Any) -> Any:

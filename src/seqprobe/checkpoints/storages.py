@@ -67,7 +67,7 @@ def spec(storage: Any, offset: Any, shape: Any, stride: Any, dtype: str = "") ->
     kind = dtype or storage.dtype
     shape, stride = _sizes(shape), _sizes(stride)
     (offset,) = _sizes((offset,))
-    if len(shape) != len(stride) or len(shape) > DIMENSIONS:
+    if len(shape) != len(stride):
         raise _impossible(storage, shape, "as many strides as sizes")
     count = math.prod(shape)
     last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
@@ -80,7 +80,7 @@ def spec(storage: Any, offset: Any, shape: Any, stride: Any, dtype: str = "") ->
 
 def _sizes(values: Any) -> tuple[int, ...]:
     """Whole numbers that are not negative and fit into 63 bits."""
-    if not all(type(value) is int for value in values):
+    if len(values) > DIMENSIONS or not all(type(value) is int for value in values):
         raise TypeError("not sizes")
     if not all(0 <= value < 2**63 for value in values):
         raise FileError(

@@ -1,35 +1,14 @@
-"""What is what in the tree of a checkpoint: the weights, and what stands beside them."""
+"""From the tree of a checkpoint to its contents, or to what is there instead of weights."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqprobe.checkpoints.contents import Contents, Module
-from seqprobe.checkpoints.modules import described, is_module, walked, weights_of, without_wrappers
-from seqprobe.checkpoints.opaque import Object, shown
-from seqprobe.checkpoints.plain import Plain, attributes, is_optimizer
+from seqprobe.checkpoints.contents import Contents
+from seqprobe.checkpoints.opaque import Object, label, located, shown
+from seqprobe.checkpoints.plain import attributes, is_optimizer
+from seqprobe.checkpoints.search import HOLDERS, Search
 from seqprobe.checkpoints.tensors import TensorSpec
 from seqprobe.errors import FileError
-
-HOLDERS = (
-    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights",
-    "params", "parameters", "module", "generator", "checkpoint",
-)  # fmt: skip
-AVERAGES = ("ema", "swa", "avg", "average", "shadow", "teacher")
-
-Weights = dict[str, TensorSpec]
-
-STEPS = 1_000_000
-_DEPTH, _LISTED = 50, 100
-
-
-@dataclass
-class _Found:
-    weights: Weights
-    beside: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, Weights] = field(default_factory=dict)
-    modules: dict[str, Module] = field(default_factory=dict)
 
 
 def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
@@ -44,8 +23,11 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
     Raises:
         FileError: there are no weights in it; says what is there instead.
     """
-    search = _Search(path.name)
-    found = search.inside(tree)
+    search = Search(path.name)
+    try:
+        found = search.inside(tree)
+    except FileError as error:
+        raise located(error, path.name) from None
     if found is None:
         raise _nothing(tree, path)
     if all("lora_" in name for name in found.weights):
@@ -63,162 +45,8 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
         beside=found.beside,
         modules=found.modules,
         others=found.others,
-        warnings=tuple(search.warnings),
+        warnings=search.warnings,
     )
-
-
-class _Search:
-    """For weights in one file; it counts its steps, for a small file may repeat itself.
-
-    Whoever searches keeps the tree, so that what was seen is known by its id.
-    """
-
-    def __init__(self, where: str) -> None:
-        self.where, self.plain = where, Plain(where)
-        self.warnings: list[str] = []
-        self.seen: set[int] = set()
-        self.empty: set[int] = set()
-        self.steps = 0
-
-    def inside(self, tree: Any, depth: int = 0) -> _Found | None:
-        """A model or a state dict, or what holds one; None if there are no weights."""
-        if not isinstance(tree, Object | dict | list | tuple) or depth > _DEPTH:
-            return None
-        if id(tree) in self.empty:
-            return None
-        if id(tree) in self.seen:
-            self._count(1 if isinstance(tree, Object) else len(tree))
-        self.seen.add(id(tree))
-        found = self._looked_into(tree, depth)
-        if found is None:
-            self.empty.add(id(tree))
-        return found
-
-    def _count(self, steps: int) -> None:
-        self.steps += steps
-        if self.steps > STEPS:
-            raise FileError(
-                "the file repeats itself too often",
-                where=self.where,
-                do="Save the state dict alone.",
-            )
-
-    def _looked_into(self, tree: Object | dict | list | tuple, depth: int) -> _Found | None:
-        if isinstance(tree, list | tuple):
-            return self._listed(tree[:_LISTED], depth)
-        if isinstance(tree, Object):
-            if is_module(tree):
-                return self._model(tree)
-            tree = tree.entries or attributes(tree)
-        return None if is_optimizer(tree) else self._dictionary(tree, depth)
-
-    def _model(self, tree: Object) -> _Found | None:
-        weights: Weights = {}
-        modules: dict[str, Module] = {}
-        for path, module in walked(without_wrappers(tree), self.where):
-            self._count(1)
-            modules[path] = described(module, self.plain)
-            weights |= self._tensors(weights_of(path, module))
-        return _Found(weights, modules=modules) if weights else None
-
-    def _listed(self, items: Iterable[Any], depth: int) -> _Found | None:
-        """The first model of a list as [model, criterion, optimizer]."""
-        parts = [(f"{at}", self.inside(item, depth + 1)) for at, item in enumerate(items)]
-        held = [(name, found) for name, found in parts if found]
-        if not held:
-            return None
-        first = held[0][1]
-        first.others |= {name: found.weights for name, found in held[1:]}
-        return first
-
-    def _dictionary(self, tree: dict[Any, Any], depth: int) -> _Found | None:
-        for holder in HOLDERS:
-            if found := self.inside(tree.get(holder), depth + 1):
-                return self._with_neighbours(found, tree, {holder}, depth)
-        if _is_state_dict(tree):
-            return self._state_dict(tree, depth)
-        found = self._one_of(tree, depth)
-        if found is None and depth == 0 and any(map(_is_weight, tree.values())):
-            return self._state_dict(tree, depth)
-        return found
-
-    def _state_dict(self, tree: dict[Any, Any], depth: int) -> _Found:
-        """Its tensors in their order, those of dictionaries in it with a dot."""
-        weights: Weights = {}
-        used: set[Any] = set()
-        for name, value in tree.items():
-            if isinstance(value, dict) and (found := self.inside(value, depth + 1)):
-                inner = {f"{name}.{below}": spec for below, spec in found.weights.items()}
-            else:
-                inner = self._tensors({str(name): value})
-            weights |= inner
-            used |= {name} if inner else set()
-        return _Found(weights, self._plainly(tree, used))
-
-    def _one_of(self, tree: dict[Any, Any], depth: int) -> _Found | None:
-        """The only part with weights, or all parts; averages and twins are set aside."""
-        parts = {
-            name: found for name, value in tree.items() if (found := self.inside(value, depth + 1))
-        }
-        if not parts:
-            return None
-        used = [name for name in parts if not _is_average(name)] or list(parts)[:1]
-        first = parts[used[0]]
-        if len(used) == 1 or first.modules or _has_twins([parts[name] for name in used]):
-            return self._with_neighbours(first, tree, {used[0]}, depth)
-        whole = _Found(
-            {f"{name}.{inner}": s for name in used for inner, s in parts[name].weights.items()}
-        )
-        return self._with_neighbours(whole, tree, set(used), depth)
-
-    def _with_neighbours(
-        self, found: _Found, tree: dict[Any, Any], used: set[Any], depth: int
-    ) -> _Found:
-        for name, value in tree.items():
-            if name not in used and (other := self.inside(value, depth + 1)):
-                found.others[str(name)] = other.weights
-                if is_module(value) or _is_state_dict(value):
-                    used = used | {name}
-        found.beside |= self._plainly(tree, used)
-        return found
-
-    def _plainly(self, tree: dict[Any, Any], without: set[Any]) -> dict[str, Any]:
-        return {
-            str(self.plain(name)): self.plain(value)
-            for name, value in tree.items()
-            if name not in without and value is not None
-        }
-
-    def _tensors(self, named: dict[str, Any]) -> Weights:
-        """Only what is a plain tensor; the user should know of any other kind of tensor."""
-        for name, value in named.items():
-            if isinstance(value, Object) and value.kind.startswith(("torch.", "torch_")):
-                self.warnings.append(f"{shown(name)} left out: {shown(value.kind)}")
-        return {name: value for name, value in named.items() if isinstance(value, TensorSpec)}
-
-
-def _is_weight(value: Any) -> bool:
-    """A number alone may be a loss."""
-    return isinstance(value, TensorSpec) and value.shape != ()
-
-
-def _is_state_dict(tree: Any) -> bool:
-    """A dictionary with tensors of its own, and not as an exception among options."""
-    if not isinstance(tree, dict) or not any(map(_is_weight, tree.values())):
-        return False
-    leaves = [value for value in tree.values() if value is not None and not isinstance(value, dict)]
-    return 2 * sum(isinstance(value, TensorSpec) for value in leaves) >= len(leaves)
-
-
-def _is_average(name: Any) -> bool:
-    return isinstance(name, str) and any(
-        part in AVERAGES for part in name.lower().replace("_", " ").replace("-", " ").split()
-    )
-
-
-def _has_twins(parts: list[_Found]) -> bool:
-    """The best and the last state of one model, for instance."""
-    return any(part.weights.keys() == parts[0].weights.keys() for part in parts[1:])
 
 
 def _nothing(tree: Any, path: Path) -> FileError:
@@ -243,7 +71,8 @@ def _optimizer_only(tree: Any) -> bool:
 
 def _described(tree: Any) -> str:
     if isinstance(tree, dict):
-        return f"a dictionary of {', '.join(map(shown, list(tree)[:6])) or 'nothing'}"
+        names = ", ".join(shown(label(name)) for name in list(tree)[:6])
+        return f"a dictionary of {names or 'nothing'}"
     if isinstance(tree, Object):
         return f"an object of {shown(tree.kind)}"
     if isinstance(tree, TensorSpec):

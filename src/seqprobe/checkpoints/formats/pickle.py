@@ -1,6 +1,6 @@
 """Bare pickles, as of pickle.dump: tensors in them are small files of torch.save."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ def read(path: Path) -> Any:
     Raises:
         FileError: damaged, or larger than a checkpoint needs.
     """
-    meanings: Meanings = {**MEANINGS, "torch.storage._load_from_bytes": partial(_storage, path)}
+    storage = cache(partial(_storage, path))
+    meanings: Meanings = {**MEANINGS, "torch.storage._load_from_bytes": storage}
     with path.open("rb") as file:
         return load(file, path.name, no_references, meanings)
 

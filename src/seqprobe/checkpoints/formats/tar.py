@@ -11,7 +11,7 @@ from typing import Any
 
 from seqprobe.checkpoints.formats.legacy import part, storage_at
 from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import Name, key
+from seqprobe.checkpoints.opaque import Name, key, located
 from seqprobe.checkpoints.storages import Storage, kind_of, spec
 from seqprobe.checkpoints.tensors import Span, TensorSpec
 from seqprobe.errors import FileError
@@ -33,8 +33,8 @@ def read(path: Path) -> Any:
             storages = _storages(file, path, members["storages"])
             tensors = _tensors(file, path, members["tensors"], storages)
             file.seek(members["pickle"].start)
-        except FileError:
-            raise
+        except FileError as error:
+            raise located(error, path.name) from None
         except Exception as error:  # a damaged archive can fail in any way
             raise FileError(
                 "a tar archive, but not a complete one of torch.save before 0.1.10",

@@ -7,11 +7,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from seqprobe.checkpoints import inert
+from seqprobe.checkpoints import bounds, inert
 from seqprobe.checkpoints.opaque import shown
 from seqprobe.checkpoints.storages import stored
 from seqprobe.checkpoints.tensors import Span
@@ -90,7 +90,7 @@ class Archive:
             )
         return self._span(info)
 
-    def read(self, name: str, most: int = inert.PICKLE_BYTES) -> bytes:
+    def read(self, name: str, most: int = bounds.PICKLE_BYTES) -> bytes:
         """The content of a small member, unpacked if need be; `most` counts the bytes.
 
         Raises:
@@ -119,7 +119,7 @@ class Archive:
             FileError: damaged, or larger than a checkpoint needs.
         """
         self._check_byte_order()
-        reference = partial(stored, find=partial(self._storage, folder))
+        reference = partial(stored, find=cache(partial(self._storage, folder)))
         return inert.load(io.BytesIO(self.read(name)), self.path.name, reference)
 
     def _check_byte_order(self) -> None:
