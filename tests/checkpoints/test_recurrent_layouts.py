@@ -306,6 +306,22 @@ def test_word_language_model(rnn_type: str, layers: int, tied: bool) -> None:
         same(mine.transpose(0, 1).reshape(-1, VOCAB), twin(TOKENS.T))
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"decoder": nn.Linear(HIDDEN, CLASSES)},
+        {"rnn": nn.LSTM(WIDTH, HIDDEN, bidirectional=True), "decoder": nn.Linear(2 * HIDDEN, VOCAB)},
+        {"decoder": nn.Linear(4, VOCAB), "narrow": nn.Linear(HIDDEN, 4)},
+    ],
+    ids=["tagger", "both directions", "one layer more"],
+)
+def test_the_names_of_the_example_on_another_model(changed: dict[str, nn.Module]) -> None:
+    parts = {"encoder": nn.Embedding(VOCAB, WIDTH), "rnn": nn.LSTM(WIDTH, HIDDEN)}
+    file = contents(nn.ModuleDict(parts | changed).state_dict())
+    claimed(recurrent.recognise(file))
+    assert word_language_model.recognise(file) is None
+
+
 def test_other_names_are_not_the_example() -> None:
     assert word_language_model.recognise(contents(TiedLM(True).state_dict())) is None
     assert awd_lstm.recognise(contents(TiedLM(True).state_dict())) is None
@@ -577,11 +593,49 @@ def square(*names: str) -> nn.ModuleDict:
         ("rnn.weight_ih_l7", (4 * HIDDEN, HIDDEN)),
         ("rnn.weight_ih_l0_reverse", (4 * HIDDEN, WIDTH)),
         ("emb.weight", (VOCAB, 0)),
+        ("out.bias", (CLASSES + 1,)),
     ],
 )
 def test_shapes_that_no_layer_has(name: str, shape: tuple[int, ...]) -> None:
     state = nn.ModuleDict(_parts()).state_dict() | {name: torch.zeros(shape)}
     assert not isinstance(recurrent.recognise(contents(state)), Layout)
+
+
+def test_only_an_lstm_has_projected_states() -> None:
+    state = nn.ModuleDict(_parts()).state_dict()
+    state |= {f"rnn.{name}": torch.zeros(3 * HIDDEN) for name in ("bias_ih_l0", "bias_hh_l0")}
+    state["rnn.weight_ih_l0"] = torch.zeros(3 * HIDDEN, WIDTH)
+    state["rnn.weight_hh_l0"] = torch.zeros(3 * HIDDEN, 2)
+    state |= {"rnn.weight_hr_l0": torch.zeros(2, HIDDEN), "out.weight": torch.zeros(CLASSES, 2)}
+    assert recurrent.recognise(contents(state)) is None
+
+
+@pytest.mark.parametrize("order", [contents, alphabetical])
+def test_equal_layers_of_a_head_come_in_the_order_of_the_file(order: Any) -> None:
+    head = nn.Sequential(*(nn.Linear(HIDDEN, HIDDEN) for _ in range(3)), nn.Linear(HIDDEN, 2))
+    twin = nn.ModuleDict({"gru": nn.GRU(WIDTH, HIDDEN, batch_first=True), "head": head})
+    layout = claimed(recurrent.recognise(order(twin.state_dict())))
+    mine = filled(layout, twin.state_dict(), pooling="none", activation="none")(SERIES)
+    same(mine, head(twin["gru"](SERIES)[0]))
+
+
+@pytest.mark.parametrize("order", [contents, alphabetical])
+def test_as_many_classes_as_the_embedding_is_wide_are_no_tied_head(order: Any) -> None:
+    layout = claimed(recurrent.recognise(order(Tagger("lstm", classes=WIDTH).state_dict())))
+    assert layout.settings["head"] == ((HIDDEN, WIDTH, True),)
+    assert not layout.settings["tied"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("other.bias", (HIDDEN,)), ("criterion.weight", (CLASSES, HIDDEN))]
+)
+def test_tensors_without_a_layer(name: str, shape: tuple[int, ...]) -> None:
+    """A bias as wide as a square layer, and a loss with a matrix of its own."""
+    square = {"inner": nn.Linear(HIDDEN, HIDDEN, bias=False)}
+    parts = {name: part for name, part in _parts().items() if name != "out"}
+    state = nn.ModuleDict({**parts, **square}).state_dict()
+    claimed(recurrent.recognise(contents(state)))
+    assert isinstance(recurrent.recognise(contents(state | {name: torch.ones(shape)})), Named)
 
 
 @pytest.mark.parametrize("name", ["pooling", "nonlinearity", "activation"])

@@ -16,7 +16,7 @@ from seqprobe.checkpoints.layouts.without_parameters import open_questions, trai
 
 TEMPLATE = "seqprobe.checkpoints.templates.recurrent:RecurrentModel"
 DO = "Say what builds the model: --model pkg.module:factory [--set name=value]."
-_LOSS = re.compile(r"(.+\.)?(criterion|loss|loss_fn|loss_function)\.(pos_)?weight")
+_LOSS = re.compile(r"(.+\.)?(criterion|loss|loss_fn|loss_function)\..+")
 _ATTENTION = re.compile(r"(.+[._])?att(n|ention)?([._0-9].*)?", re.IGNORECASE)
 _CELL = re.compile(r"(.+\.)?weight_hh")
 
@@ -69,8 +69,10 @@ def _unclear(layers: Sequence[Recurrence], rest: Sequence[str]) -> str | None:
     """What widths alone would take for one layer after the other."""
     if len({re.sub(r"[0-9]", "", layer.path) for layer in layers}) > 1:
         return f"how {_listed([layer.path for layer in layers])} work together"
-    attending = [name for name in rest if _ATTENTION.fullmatch(name)]
-    return f"how {_listed(attending)} attend" if attending else None
+    if attending := [name for name in rest if _ATTENTION.fullmatch(name)]:
+        return f"how {_listed(attending)} attend"
+    losses = [name for name in rest if _LOSS.fullmatch(name)]
+    return f"the use of {_listed(losses)}" if losses else None
 
 
 def _number(layer: Recurrence) -> list[int]:
