@@ -310,7 +310,10 @@ def test_word_language_model(rnn_type: str, layers: int, tied: bool) -> None:
     "changed",
     [
         {"decoder": nn.Linear(HIDDEN, CLASSES)},
-        {"rnn": nn.LSTM(WIDTH, HIDDEN, bidirectional=True), "decoder": nn.Linear(2 * HIDDEN, VOCAB)},
+        {
+            "rnn": nn.LSTM(WIDTH, HIDDEN, bidirectional=True),
+            "decoder": nn.Linear(2 * HIDDEN, VOCAB),
+        },
         {"decoder": nn.Linear(4, VOCAB), "narrow": nn.Linear(HIDDEN, 4)},
     ],
     ids=["tagger", "both directions", "one layer more"],
@@ -621,7 +624,9 @@ def test_equal_layers_of_a_head_come_in_the_order_of_the_file(order: Any) -> Non
 
 @pytest.mark.parametrize("order", [contents, alphabetical])
 def test_as_many_classes_as_the_embedding_is_wide_are_no_tied_head(order: Any) -> None:
-    layout = claimed(recurrent.recognise(order(Tagger("lstm", classes=WIDTH).state_dict())))
+    parts = {"rnn": nn.LSTM(WIDTH, HIDDEN), "dense": nn.Linear(HIDDEN, WIDTH)}
+    twin = nn.ModuleDict({"emb": nn.Embedding(VOCAB, WIDTH), **parts})
+    layout = claimed(recurrent.recognise(order(twin.state_dict())))
     assert layout.settings["head"] == ((HIDDEN, WIDTH, True),)
     assert not layout.settings["tied"]
 

@@ -8,6 +8,7 @@ from seqprobe.checkpoints.layouts.hyperparameters import narrowed, said
 
 _ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "GELU": "gelu", "LeakyReLU": "leaky_relu"}
 _AFTER_LINEAR = ("none", *_ACTIVATIONS.values())
+_NONLINEARITIES = ("tanh", "relu")
 _UNMISTAKABLE = ("mean", "max", "none")
 _LENGTHS = ("bptt", "seq_len", "seq_length", "sequence_length")
 
@@ -16,7 +17,7 @@ def open_questions(contents: Contents, chain: Chain) -> dict[str, tuple[Any, ...
     """Candidates for the template's arguments, the usual one first; one if the file tells."""
     questions = {"pooling": _poolings(contents, chain)}
     if any(layer.kind == "rnn" for layer in chain.recurrences):
-        questions["nonlinearity"] = narrowed(_nonlinearity(contents), ("tanh", "relu"))
+        questions["nonlinearity"] = narrowed(_nonlinearity(contents), _NONLINEARITIES)
     if len(chain.head) > 1:
         usual = "none" if chain.predicts_tokens else "relu"
         candidates = tuple(dict.fromkeys((usual, *_AFTER_LINEAR)))
@@ -45,10 +46,11 @@ def _poolings(contents: Contents, chain: Chain) -> tuple[str, ...]:
     return (*ends, *_UNMISTAKABLE)
 
 
-def _nonlinearity(contents: Contents) -> Any:
+def _nonlinearity(contents: Contents) -> str | None:
     """Spelled RNN_TANH or RNN_RELU in a pickled layer, and by those who follow it."""
-    mode = said(contents, "nonlinearity", "rnn_type", "mode")
-    return mode.lower().removeprefix("rnn_") if isinstance(mode, str) else None
+    modes = [said(contents, name) for name in ("nonlinearity", "rnn_type", "mode")]
+    texts = [mode.lower().removeprefix("rnn_") for mode in modes if isinstance(mode, str)]
+    return next((text for text in texts if text in _NONLINEARITIES), None)
 
 
 def _activation(contents: Contents) -> str | None:
