@@ -507,7 +507,7 @@ STRANGE: dict[str, tuple[Any, str | None]] = {
     ),
     "cell": (
         lambda: nn.ModuleDict({**_parts(), "rnn": nn.LSTMCell(WIDTH, HIDDEN)}),
-        "what steps rnn.weight_hh",
+        "how rnn.weight_hh step",
     ),
     "norm": (lambda: nn.ModuleDict({**_parts(), "norm": nn.LayerNorm(HIDDEN)}), "norm.weight"),
     "extra": (extra_parameter, "transitions"),
@@ -530,12 +530,36 @@ def test_others_are_not_claimed(name: str) -> None:
                 assert "--model" in found.do
 
 
-def test_two_orders_that_names_do_not_tell_apart() -> None:
-    """A square layer before the recurrence or behind it, in a file sorted by name."""
-    parts = {"rnn": nn.GRU(WIDTH, WIDTH), "in": nn.Linear(WIDTH, WIDTH), "out": nn.Linear(WIDTH, 2)}
-    found = recurrent.recognise(alphabetical(nn.ModuleDict(parts).state_dict()))
+def test_two_orders_that_a_file_sorted_by_name_does_not_tell_apart() -> None:
+    """A square layer before the recurrence or behind it."""
+    found = recurrent.recognise(alphabetical(square("enter", "gru", "head").state_dict()))
     assert isinstance(found, Named)
-    assert found.missing == "in which order in, out follow each other"
+    assert found.missing == "in which order enter, head follow each other"
+
+
+@pytest.mark.parametrize("names", [("widen", "core", "answer"), ("core", "widen", "answer")])
+def test_order_in_the_file_decides_where_widths_do_not(names: tuple[str, ...]) -> None:
+    twin = square(*names)
+    layout = claimed(recurrent.recognise(contents(twin.state_dict())))
+    hidden = SERIES
+    for name in names:
+        hidden = twin[name](hidden)
+        hidden = hidden[0] if name == "core" else hidden
+    rebuilt = filled(
+        layout,
+        twin.state_dict(),
+        **{unknown.name: "none" for unknown in layout.unknowns if "activation" in unknown.name},
+    )
+    same(rebuilt(SERIES), hidden)
+
+
+def square(*names: str) -> nn.ModuleDict:
+    """Layers that all are as wide as the series, but for the last one."""
+    layers = {name: nn.Linear(WIDTH, WIDTH) for name in names[:-1]}
+    layers |= {
+        name: nn.GRU(WIDTH, WIDTH, batch_first=True) for name in names if name in ("core", "gru")
+    }
+    return nn.ModuleDict({**layers, names[-1]: nn.Linear(WIDTH, 2)})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 from seqprobe.checkpoints import arrays
 from seqprobe.checkpoints.opaque import Blob, Name, Object
-from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.tensors import Pieces, TensorSpec
 from seqprobe.errors import FileError
 
 DEPTH = 100
@@ -122,12 +122,13 @@ def is_optimizer(value: Any) -> bool:
 
 def number(tensor: TensorSpec) -> float | int | bool | str:
     """The one number of a tensor, as a loss that was never turned into a float."""
-    if tensor.numel != 1 or tensor.dtype not in _LETTERS:
+    span = tensor.storage
+    if tensor.numel != 1 or tensor.dtype not in _LETTERS or isinstance(span, Pieces):
         return f"<{tensor.dtype} tensor of {' x '.join(map(str, tensor.shape)) or 'one number'}>"
     code = f"<{_LETTERS[tensor.dtype]}"
     size = struct.calcsize(code)
-    with tensor.storage.path.open("rb") as file:
-        file.seek(tensor.storage.start + tensor.offset * size)
+    with span.path.open("rb") as file:
+        file.seek(span.start + tensor.offset * size)
         content = file.read(size)
     value: float | int | bool = struct.unpack(code, content)[0]
     return value

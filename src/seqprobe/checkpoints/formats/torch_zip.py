@@ -1,13 +1,15 @@
 """The zip archives of torch.save: a pickle, and one stored member for each storage."""
 
 import io
+import mmap
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from seqprobe.checkpoints import inert
 from seqprobe.checkpoints.opaque import shown
@@ -37,14 +39,21 @@ class Archive:
     end: int
 
     @classmethod
-    def open(cls, path: Path) -> "Archive":
+    def open(
+        cls, path: Path, *, markers: tuple[str, ...] = ("data.pkl",), part: Span | None = None
+    ) -> "Archive":
         """Read and check the directory of the archive, and nothing else.
+
+        Args:
+            path: the file.
+            markers: members of which every such archive has one, in its top folder.
+            part: of the file, if the archive lies inside of something else.
 
         Raises:
             FileError: damaged, or not an archive of torch.save.
         """
         try:
-            with zipfile.ZipFile(path) as file:
+            with _up_to_its_end(path, part) as whole, zipfile.ZipFile(whole) as file:
                 infos, end = file.infolist(), file.start_dir
         except Exception:  # a damaged directory can make the reader fail in many ways
             raise FileError(
@@ -54,7 +63,7 @@ class Archive:
                 do="Copy it again.",
             ) from None
         _check(path, infos, end)
-        folder = _folder(path, infos)
+        folder = _folder(path, infos, markers)
         return cls(
             path,
             {
@@ -179,20 +188,29 @@ def _check(path: Path, infos: list[zipfile.ZipInfo], end: int) -> None:
         )
 
 
-def _folder(path: Path, infos: list[zipfile.ZipInfo]) -> str:
+@contextmanager
+def _up_to_its_end(path: Path, part: Span | None) -> Iterator[IO[bytes]]:
+    """A zip archive is found from its end; what stands before it does not matter."""
+    with path.open("rb") as file:
+        if part is None:
+            yield file
+        else:
+            end = part.start + part.bytes
+            with mmap.mmap(file.fileno(), end, access=mmap.ACCESS_READ) as beginning:
+                yield cast(IO[bytes], beginning)
+
+
+def _folder(path: Path, infos: list[zipfile.ZipInfo], markers: tuple[str, ...]) -> str:
     """With its slash; older archives of other tools may have none."""
-    folders = {
-        info.filename.removesuffix("data.pkl")
-        for info in infos
-        if info.filename.endswith("data.pkl") and info.filename.count("/") <= 1
-    }
-    if len(folders) == 1 and (folder := folders.pop()) in {"", f"{folder.rstrip('/')}/"}:
-        return folder
+    parted = [info.filename.rpartition("/") for info in infos]
+    folders = {top + slash for top, slash, name in parted if name in markers and "/" not in top}
+    if len(folders) == 1:
+        return folders.pop()
     raise FileError(
         "a zip archive, but not one of torch.save",
         where=path.name,
         got=f"{len(infos)} members" + (f", the first {shown(infos[0].filename)}" if infos else ""),
-        expected="one member data.pkl",
+        expected=f"one member {markers[0]}",
         do="Give the checkpoint itself.",
     )
 

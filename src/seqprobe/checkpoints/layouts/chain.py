@@ -10,7 +10,7 @@ from seqprobe.checkpoints.layouts.matrices import Matrix, matrices, repeated
 from seqprobe.checkpoints.layouts.recurrences import Recurrence
 from seqprobe.checkpoints.tensors import TensorSpec
 
-_TOKENS = re.compile(r"emb|encoder|wte|lookup|tok|word|char|vocab", re.IGNORECASE)
+_TOKENS = re.compile(r"emb|encoder|wte|lookup", re.IGNORECASE)
 MOST = 5  # linear layers and embeddings of which all orders are tried
 
 
@@ -60,7 +60,7 @@ class Chain:
     @property
     def tied(self) -> bool:
         """Whether the embedding is also the weight of the last layer."""
-        return self.embedding is not None and self.embedding.same(self.head[-1])
+        return self.embedding is not None and self.embedding.numbers == self.head[-1].numbers
 
     def likeness(self, order: Sequence[str]) -> tuple[int, ...]:
         """How far names, and their order in the file, speak for this order of the layers."""
@@ -71,7 +71,7 @@ class Chain:
         placed = all(order.index(path) < first for path in before)
         return (
             hinted,
-            len(self.projection) + sum(part.weight is not None for part in self.head),
+            len(before) + sum(layer.weight is not None for layer in self.head),
             self.head[-1].weight is not None,
             head == sorted(head),
             placed and all(place > first for place in head),
@@ -87,7 +87,7 @@ def readings(
     there twice may be used once, and that of the embedding for the head as well.
     """
     found, left = matrices(weights, names)
-    again = repeated(weights, names)
+    again = repeated(found)
     once = [each for each in found if each.weight not in again]
     order = [name.rpartition(".")[0] for name in weights]
     if len(found) > MOST:
@@ -95,8 +95,10 @@ def readings(
     attempts = [] if left else [found, once] if again else [found]
     attempts += _with_tied_head(once, left, weights)
     fitting = [chain for each in attempts for chain in _orders(each, layers) if chain.fits]
-    best = max((chain.likeness(order) for chain in fitting), default=None)
-    return [chain for chain in fitting if chain.likeness(order) == best]
+    by_name = list(weights) == sorted(weights)  # as in safetensors: places tell nothing
+    likeness = [chain.likeness(order)[: -1 if by_name else None] for chain in fitting]
+    best = max(likeness, default=None)
+    return [chain for chain, like in zip(fitting, likeness, strict=True) if like == best]
 
 
 def _with_tied_head(
@@ -116,9 +118,9 @@ def _is_bias(name: str, shape: tuple[int, ...], table: Matrix) -> bool:
 
 def _orders(found: Sequence[Matrix], layers: tuple[Recurrence, ...]) -> Iterator[Chain]:
     """At least one layer makes the head; of a weight that is there twice, the first embeds."""
-    bare = [each for each in found if each.bias is None]
-    tables = [each for place, each in enumerate(bare) if not any(map(each.same, bare[:place]))]
-    for embedding in (*tables, None):
+    bare = [each for each in found if each.weight and not each.bias]
+    again = repeated(bare)
+    for embedding in (*(each for each in bare if each.weight not in again), None):
         rest = [each for each in found if each is not embedding]
         for order in permutations(rest):
             for before in range(min(2, len(order))):

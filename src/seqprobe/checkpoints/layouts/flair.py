@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents
-from seqprobe.checkpoints.layouts import recurrent
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.layouts.recurrent import knowing, language_model
 
 _NAME = "flair language model"
 _BESIDE = {"dictionary", "is_forward_lm", "hidden_size", "nlayers", "embedding_size", "nout"}
@@ -27,16 +27,12 @@ def recognise(contents: Contents) -> Layout | Named | None:
             "its decoder, which was not saved",
             "Give the file that was trained, with its decoder.",
         )
-    found = recurrent.recognise(contents)
-    if not isinstance(found, Layout) or found.stated.get("pooling") != "none":
+    found = language_model(contents)
+    if found is None:
         return None
-    unknowns = tuple(each for each in found.unknowns if each.name != "activation")
-    activation = {"activation": "none"} if len(found.settings["head"]) > 1 else {}
     return replace(
-        found,
+        knowing(found, activation="none"),
         name=_NAME,
-        stated={**found.stated, **activation},
-        unknowns=unknowns,
         vocabulary=_items(contents.beside["dictionary"], found.vocab_size),
         reversed=contents.beside["is_forward_lm"] is False,
     )

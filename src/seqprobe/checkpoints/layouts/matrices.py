@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.tensors import Span, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Matrix:
         """The width that it gives as a linear layer, or its tokens as an embedding."""
         return self.spec.shape[0]
 
-    def same(self, other: "Matrix") -> bool:
-        """Whether both have one weight."""
-        mine, its = self.spec, other.spec
-        return (mine.storage, mine.offset, mine.shape) == (its.storage, its.offset, its.shape)
+    @property
+    def numbers(self) -> tuple[Span, int, tuple[int, ...]]:
+        """Which ones of the file its weight is made of: the same ones if it is tied."""
+        return self.spec.storage, self.spec.offset, self.spec.shape
 
     def names(self, place: str) -> dict[str, str]:
         """From its tensors to the parameters of the layer at this place."""
@@ -59,11 +59,11 @@ def _bias(path: str, weights: Mapping[str, TensorSpec]) -> str | None:
     return name if fits else None
 
 
-def repeated(weights: Mapping[str, TensorSpec], names: Iterable[str]) -> frozenset[str]:
+def repeated(found: Iterable[Matrix]) -> frozenset[str]:
     """Bare weights that are also those of an earlier embedding or linear layer."""
-    found, _ = matrices(weights, names)
-    return frozenset(
-        each.weight
-        for place, each in enumerate(found)
-        if each.weight and not each.bias and any(each.same(other) for other in found[:place])
-    )
+    before, again = set(), set()
+    for each in found:
+        if each.numbers in before and each.weight and not each.bias:
+            again.add(each.weight)
+        before.add(each.numbers)
+    return frozenset(again)

@@ -96,8 +96,10 @@ def _recurrence(
     projection = shapes.get("weight_hr_l0", ())
     if len(entering) != 2 or len(carried) != 2 or len(projection) == 1:
         return None
+    if any(0 in shape for shape in shapes.values()):
+        return None
     hidden = projection[1] if projection else carried[1]
-    kind = _KINDS.get(carried[0] // hidden) if hidden else None
+    kind = _KINDS.get(carried[0] // hidden)
     if kind is None or (projection and kind != "lstm"):
         return None
     layer = Recurrence(

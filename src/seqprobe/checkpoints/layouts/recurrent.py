@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents, unwrapped
@@ -16,7 +17,7 @@ from seqprobe.checkpoints.layouts.without_parameters import open_questions, trai
 TEMPLATE = "seqprobe.checkpoints.templates.recurrent:RecurrentModel"
 DO = "Say what builds the model: --model pkg.module:factory [--set name=value]."
 _LOSS = re.compile(r"(.+\.)?(criterion|loss|loss_fn|loss_function)\.(pos_)?weight")
-_ATTENTION = re.compile(r"(.+[._])?att(n|ention)?([._0-9].*)?")
+_ATTENTION = re.compile(r"(.+[._])?att(n|ention)?([._0-9].*)?", re.IGNORECASE)
 _CELL = re.compile(r"(.+\.)?weight_hh")
 
 
@@ -29,22 +30,39 @@ def recognise(contents: Contents) -> Layout | Named | None:
     layers, spare = recurrences(weights)
     if not layers:
         cells = [name for name in weights if _CELL.fullmatch(name)]
-        return Named("recurrent cells", f"what steps {_listed(cells)}", DO) if cells else None
-    spare |= {name for name in weights if _LOSS.fullmatch(name)}
+        return Named("recurrent cells", f"how {_listed(cells)} step", DO) if cells else None
+    spare |= {each for each in weights if _LOSS.fullmatch(each) and len(weights[each].shape) < 2}
     used = spare.union(*(layer.names.values() for layer in layers))
     rest = [name for name in weights if name not in used]
-    spare |= repeated(weights, rest)
+    found, strange = matrices(weights, rest)
+    spare |= repeated(found)
     name = f"{'/'.join(dict.fromkeys(layer.kind.upper() for layer in layers))} model"
     if missing := _unclear(layers, rest):
         return Named(name, missing, DO)
-    found = readings(weights, tuple(sorted(layers, key=_number)), rest)
-    if len(found) == 1:
-        return _layout(contents, name, found[0], spare)
-    if found:
+    chains = readings(weights, tuple(sorted(layers, key=_number)), rest)
+    if len(chains) == 1:
+        return _layout(contents, name, chains[0], spare)
+    if chains:
         paths = list(dict.fromkeys(each.rpartition(".")[0] for each in rest))
         return Named(name, f"in which order {_listed(paths)} follow each other", DO)
-    strange = matrices(weights, rest)[1] or rest
-    return Named(name, f"the use of {_listed(strange)}" if rest else "what gives its outputs", DO)
+    unused = _listed(strange or rest)
+    return Named(name, f"the use of {unused}" if unused else "what gives its outputs", DO)
+
+
+def language_model(contents: Contents) -> Layout | None:
+    """One of these models, if it has an output for each of its tokens."""
+    found = recognise(contents)
+    if not isinstance(found, Layout) or found.settings["head"][-1][1] != found.vocab_size:
+        return None
+    return found
+
+
+def knowing(layout: Layout, **values: Any) -> Layout:
+    """The layout of a known model: what would have been asked is stated."""
+    asked = {unknown.name for unknown in layout.unknowns}
+    stated = {name: value for name, value in values.items() if name in asked}
+    left = tuple(unknown for unknown in layout.unknowns if unknown.name not in values)
+    return replace(layout, stated={**layout.stated, **stated}, unknowns=left)
 
 
 def _unclear(layers: Sequence[Recurrence], rest: Sequence[str]) -> str | None:

@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 from seqprobe.checkpoints.contents import Contents
-from seqprobe.checkpoints.layouts import recurrent
 from seqprobe.checkpoints.layouts.layout import Layout
-
-_OWN = {"encoder.weight", "decoder.weight", "decoder.bias"}
+from seqprobe.checkpoints.layouts.recurrent import language_model
 
 
 def recognise(contents: Contents) -> Layout | None:
@@ -15,12 +13,12 @@ def recognise(contents: Contents) -> Layout | None:
     The original is time-first and returns the logarithms of probabilities; as logits they are the
     same model.
     """
-    names = contents.plain.keys()
-    found = recurrent.recognise(contents)
-    if not {"encoder.weight", "decoder.bias", "rnn.weight_ih_l0"} <= names:
+    around = {name for name in contents.plain if not name.startswith("rnn.")}
+    if not {"encoder.weight", "decoder.bias"} <= around:
         return None
-    if not isinstance(found, Layout) or found.stated.get("pooling") != "none":
+    if around - {"encoder.weight", "decoder.bias", "decoder.weight"}:
         return None
-    if any(name not in _OWN and not name.startswith("rnn.") for name in names):
+    found = language_model(contents)
+    if found is None or found.settings["recurrences"][0]["bidirectional"]:
         return None
     return replace(found, name="word_language_model RNN")
