@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from seqprobe.checkpoints.contents import Contents, Module
-from seqprobe.checkpoints.formats import torch_zip
+from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import transformer_encoder
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates.encoder import Encoder
 from seqprobe.checkpoints.templates.positions import sinusoids
 from seqprobe.checkpoints.tensors import Span, TensorSpec
-from seqprobe.checkpoints.tree import contents_of as contents_in
 from seqprobe.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -368,11 +368,11 @@ def test_a_pickled_model_read_from_its_file(tmp_path: Path) -> None:
     twin.pool = nn.Identity()
     path = tmp_path / "model.pt"
     torch.save(twin, path)
-    contents = contents_in(torch_zip.read(path), path, "torch.save (zip)", path.stat().st_size)
+    contents = read(path)
     layout = transformer_encoder.recognise(contents)
     assert isinstance(layout, Layout)
     assert layout.stated["causal"]  # an attribute of the twin
-    agrees(filled(layout, twin.state_dict(), embedding_scale=SCALE), twin)
+    agrees(filled(layout, fetch_all(contents.weights), embedding_scale=SCALE), twin)
 
 
 def test_hyper_parameters_answer_what_they_name() -> None:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from seqprobe.checkpoints.contents import Contents, Module
-from seqprobe.checkpoints.formats import torch_zip
+from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import gpt2, mingpt, nanogpt
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates.gpt import GPT
 from seqprobe.checkpoints.tensors import Span, TensorSpec
-from seqprobe.checkpoints.tree import contents_of as contents_in
 from seqprobe.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -186,9 +186,9 @@ def test_a_checkpoint_of_a_compiled_model_read_from_its_file(tmp_path: Path) -> 
     }
     path = tmp_path / "ckpt.pt"
     torch.save(checkpoint, path)
-    contents = contents_in(torch_zip.read(path), path, "torch.save (zip)", path.stat().st_size)
+    contents = read(path)
     layout = nanogpt.recognise(contents)
-    agrees(filled(layout, state, activation="gelu"), twin)
+    agrees(filled(layout, fetch_all(contents.weights), activation="gelu"), twin)
     assert isinstance(layout, Layout)
     assert layout.settings["tied"]
     assert layout.recorded_loss == 1.625

@@ -29,6 +29,25 @@ class Table:
         learned = self.name.endswith(".weight") or "emb" in self.name.lower()
         return math.prod(self.shape[:-1]) if learned else None
 
+    @property
+    def places(self) -> dict[str, str]:
+        """From the name of its tensor to that of the template's."""
+        return {self.name: "positions.table"}
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm that is in none of the layers."""
+
+    path: str
+    bias: bool
+
+    @property
+    def places(self) -> dict[str, str]:
+        """From the names of its tensors to those of the template's."""
+        parts = ("weight", "bias") if self.bias else ("weight",)
+        return {f"{self.path}.{part}": f"norm.{part}" for part in parts}
+
 
 @dataclass(frozen=True)
 class EncoderParts:
@@ -38,16 +57,14 @@ class EncoderParts:
         embedding: a table of tokens; with a bias it is a linear layer on real-valued features.
         head: the linear layer to the outputs.
         table: of positions.
-        norm: the path of a further LayerNorm.
-        norm_bias: whether it has one.
+        norm: a further one.
         masks: which attention may look where; they are no weights.
     """
 
     embedding: Matrix
     head: Matrix
     table: Table | None
-    norm: str | None
-    norm_bias: bool
+    norm: Norm | None
     masks: frozenset[str]
 
     @property
@@ -66,57 +83,49 @@ class EncoderParts:
         return self.head.outputs == self.vocab_size
 
     @property
+    def learned_positions(self) -> int | None:
+        """How many there are."""
+        return self.table.learned if self.table else None
+
+    @property
     def places(self) -> dict[str, str]:
         """From the names of its tensors to those of the template's."""
-        places = self.embedding.names("embedding") | self.head.names("head")
-        if self.table:
-            places[self.table.name] = "positions.table"
-        if self.norm:
-            places[f"{self.norm}.weight"] = "norm.weight"
-        if self.norm_bias:
-            places[f"{self.norm}.bias"] = "norm.bias"
-        return places
+        ends = self.embedding.names("embedding") | self.head.names("head")
+        between = [part.places for part in (self.table, self.norm) if part]
+        return ends | {name: place for places in between for name, place in places.items()}
 
 
 def encoder_parts(specs: Mapping[str, TensorSpec], stack: EncoderStack) -> EncoderParts | None:
     """None if a tensor is left over, or if two could have the same part."""
     rest = {name: spec.shape for name, spec in specs.items() if name not in stack.places}
-    width = stack.width
     masks = {name for name, shape in rest.items() if _is_mask(name, shape)}
-    tables = [Table(name, shape) for name, shape in rest.items() if _is_table(name, shape, width)]
-    norms = [
-        name.removesuffix(".weight")
-        for name, shape in rest.items()
-        if name.endswith(".weight") and shape == (width,)
-    ]
-    norm_biases = {f"{norm}.bias" for norm in norms if rest.get(f"{norm}.bias") == (width,)}
-    known = {
-        *masks,
-        *(table.name for table in tables),
-        *(f"{norm}.weight" for norm in norms),
-        *norm_biases,
-    }
+    tables = [Table(name, shape) for name, shape in rest.items() if _is_table(name, shape, stack)]
+    norms = _norms(rest, stack)
+    known = masks.union(*(table.places for table in tables), *(norm.places for norm in norms))
     found, left = matrices(specs, (name for name in rest if name not in known))
-    ends = _ends(found, width)
+    ends = _ends(found, stack.width)
     if left or ends is None or len(tables) > 1 or len(norms) > 1:
         return None
-    return EncoderParts(
-        *ends,
-        table=next(iter(tables), None),
-        norm=next(iter(norms), None),
-        norm_bias=bool(norm_biases),
-        masks=frozenset(masks),
-    )
+    embedding, head = ends
+    table, norm = next(iter(tables), None), next(iter(norms), None)
+    return EncoderParts(embedding, head, table, norm, frozenset(masks))
 
 
 def _is_mask(name: str, shape: Shape) -> bool:
     return bool(_MASK.fullmatch(name)) and len(shape) == 2 and shape[0] == shape[1]
 
 
-def _is_table(name: str, shape: Shape, width: int) -> bool:
+def _is_table(name: str, shape: Shape, stack: EncoderStack) -> bool:
     axes = [size for size in shape[:-1] if size != 1] or [1]
-    fits = len(shape) in (2, 3) and shape[-1] == width and len(axes) == 1 and axes[0] > 0
+    fits = len(shape) in (2, 3) and shape[-1] == stack.width and len(axes) == 1 and axes[0] > 0
     return fits and bool(_POSITIONS.fullmatch(name))
+
+
+def _norms(rest: Mapping[str, Shape], stack: EncoderStack) -> list[Norm]:
+    vector = (stack.width,)
+    weights = [name for name, shape in rest.items() if shape == vector]
+    paths = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
+    return [Norm(path, rest.get(f"{path}.bias") == vector) for path in paths]
 
 
 def _ends(found: list[Matrix], width: int) -> tuple[Matrix, Matrix] | None:
@@ -124,7 +133,7 @@ def _ends(found: list[Matrix], width: int) -> tuple[Matrix, Matrix] | None:
     if len(found) != 2:
         return None
     orders = [(a, b) for a, b in (found, found[::-1]) if _embeds(a, width) and b.inputs == width]
-    if len(orders) == 2 and not found[0].same(found[1]):
+    if len(orders) == 2 and found[0].numbers != found[1].numbers:
         orders = [(a, b) for a, b in orders if _INPUT.search(a.path) and not _INPUT.search(b.path)]
     return orders[0] if orders else None
 

@@ -52,7 +52,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
         ignored=frozenset(files[name] for name in parts.masks),
         features=parts.features,
         vocab_size=parts.vocab_size,
-        trained_length=_learned(parts),
+        trained_length=parts.learned_positions,
     )
     return covering(layout, contents)
 
@@ -68,10 +68,10 @@ def _settings(stack: EncoderStack, parts: EncoderParts) -> dict[str, Any]:
         "inner": stack.inner,
         "bias": stack.bias,
         "head_bias": parts.head.bias is not None,
-        "tied": parts.embedding.same(parts.head),
+        "tied": parts.embedding.numbers == parts.head.numbers,
         "table": parts.table.shape if parts.table else None,
-        "learned": _learned(parts) is not None,
-        "norm_bias": parts.norm_bias,
+        "learned": parts.learned_positions is not None,
+        "norm_bias": parts.norm is not None and parts.norm.bias,
     }
 
 
@@ -83,7 +83,7 @@ def _questions(contents: Contents, stack: EncoderStack, parts: EncoderParts) -> 
         "nhead": head_counts(contents, stack.width),
         "norm_first": (False, True),
         "activation": ("relu", "gelu"),
-        "embedding_scale": scales[::-1] if _learned(parts) else scales,
+        "embedding_scale": scales[::-1] if parts.learned_positions else scales,
         "causal": (causal, not causal),
         "positions": ("table",) if parts.table else ("sinusoidal", "none"),
         "norm": _norm_places(stack, parts),
@@ -94,7 +94,7 @@ def _questions(contents: Contents, stack: EncoderStack, parts: EncoderParts) -> 
 def _norm_places(stack: EncoderStack, parts: EncoderParts) -> tuple[str, ...]:
     if parts.norm is None:
         return ("none",)
-    if parts.norm == stack.norm:
+    if parts.norm.path == stack.norm:
         return ("final",)
     return ("final", "embedding") if parts.predicts_tokens else ("final", "pooled", "embedding")
 
@@ -124,7 +124,3 @@ def _epsilon(contents: Contents) -> float:
     found = [one.get("eps") for one in norms] or [said(contents, "layer_norm_eps")]
     first = found[0]
     return first if isinstance(first, float) and all(one == first for one in found) else 1e-5
-
-
-def _learned(parts: EncoderParts) -> int | None:
-    return parts.table.learned if parts.table else None
