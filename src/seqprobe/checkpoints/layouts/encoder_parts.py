@@ -96,15 +96,15 @@ class EncoderParts:
 
 
 def encoder_parts(specs: Mapping[str, TensorSpec], stack: EncoderStack) -> EncoderParts | None:
-    """None if a tensor is left over, or if two could have the same part."""
+    """None if there are too few or too many tensors, or if two could have the same part."""
     rest = {name: spec.shape for name, spec in specs.items() if name not in stack.places}
     masks = {name for name, shape in rest.items() if _is_mask(name, shape)}
     tables = [Table(name, shape) for name, shape in rest.items() if _is_table(name, shape, stack)]
     norms = _norms(rest, stack)
     known = masks.union(*(table.places for table in tables), *(norm.places for norm in norms))
-    found, left = matrices(specs, (name for name in rest if name not in known))
+    found, _ = matrices(specs, (name for name in rest if name not in known))
     ends = _ends(found, stack.width)
-    if left or ends is None or len(tables) > 1 or len(norms) > 1:
+    if ends is None or len(tables) > 1 or len(norms) > 1:
         return None
     embedding, head = ends
     table, norm = next(iter(tables), None), next(iter(norms), None)
