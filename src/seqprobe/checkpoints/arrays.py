@@ -52,8 +52,10 @@ def _numbers(dtype: Any, content: Any) -> tuple[Any, ...]:
     if name in _CODES:
         size = struct.calcsize(_CODES[name])
         return struct.unpack(f"{order}{len(content) // size}{_CODES[name]}", content)
-    if name.startswith("U"):
-        return (content.decode("utf-32-be" if order == ">" else "utf-32-le").rstrip("\0"),)
+    if name.startswith("U") and (width := 4 * int(name[1:])):
+        codec = "utf-32-be" if order == ">" else "utf-32-le"
+        words = (content[at : at + width] for at in range(0, len(content), width))
+        return tuple(word.decode(codec).rstrip("\0") for word in words)
     raise TypeError("neither numbers nor text")
 
 

@@ -26,7 +26,8 @@ class Kind(StrEnum):
     FOLDER = "folder"
 
 
-_HEAD = 4096
+_HEAD, _TAIL = 4096, 65_557  # bytes; the latter as far as the end of a zip archive may reach
+_DIRECTORY_END = b"PK\x05\x06"
 _NUMBER = rb"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.|L119547037146038801333356L"  # torch's magic number
 _SIGNATURES = (
     (rb".{5}\0{3}\{", Kind.SAFETENSORS),  # the length of a JSON header, then its brace
@@ -35,6 +36,7 @@ _SIGNATURES = (
     (rb"\s*\{.*\"weight_map\"\s*:", Kind.INDEX),
 )
 _TAR = slice(257, 262)
+_EXPORTED = re.compile(r"data/weights/.*|serialized_exported_program\.json")  # the latter < 2.8
 
 
 def container(path: Path) -> Kind:
@@ -107,13 +109,21 @@ def _beginning(path: Path) -> bytes:
         raise unopened(path, error) from error
 
 
+def _ending(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        return file.read()
+
+
 def _zipped(path: Path, size: int) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception:  # a damaged directory can make the reader fail in many ways
         raise FileError(
-            "the file is cut off or damaged: its central directory cannot be read",
+            "the file is damaged: its central directory cannot be read"
+            if _DIRECTORY_END in _ending(path, size)
+            else "the file is cut off: its central directory is missing",
             where=path.name,
             got=f"{foreign.amount(size)} on disk",
             do="Copy it again.",
@@ -121,11 +131,8 @@ def _zipped(path: Path, size: int) -> Kind:
     inside = {name.partition("/")[2] or name for name in names} | set(names)
     if {"data.pkl", "constants.pkl"} <= inside:
         return Kind.TORCHSCRIPT
-    if "data/weights/model_weights_config.json" in inside or inside >= _EXPORTED_BEFORE:
+    if any(_EXPORTED.fullmatch(name) for name in inside):
         return Kind.EXPORTED
     if "data.pkl" in inside:
         return Kind.ZIP
     raise foreign.named_archive(path, names, size)
-
-
-_EXPORTED_BEFORE = {"serialized_exported_program.json", "serialized_state_dict.pt"}  # torch < 2.8

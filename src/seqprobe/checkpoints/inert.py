@@ -4,7 +4,8 @@ import codecs
 import pickletools
 import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from seqprobe.checkpoints.objects import MEANINGS
 from seqprobe.checkpoints.opaque import Blob, Meanings, Name, Object, key, made, shown
@@ -32,7 +33,7 @@ def no_references(identifier: Any) -> Any:
 
 
 def load(
-    stream: BinaryIO,
+    stream: BufferedIOBase,
     where: str,
     persistent: Callable[[Any], Any] = no_references,
     meanings: Meanings = MEANINGS,
@@ -69,32 +70,32 @@ def load(
 
 
 class _Tape:
-    """A stream of bounded length; what is skipped does not count."""
+    """The arguments in a stream, of bounded length; what is skipped does not count."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream, self.start, self.used, self.skipped = stream, stream.tell(), 0, 0
+    def __init__(self, stream: BufferedIOBase) -> None:
+        self.stream, self.used = stream, 0
 
     def read(self, count: int) -> bytes:
         if count > TEXT_BYTES:
             raise _too_large("a text", TEXT_BYTES, "bytes")
-        data = self.stream.read(count)
+        return self._counted(self.stream.read(count))
+
+    def readline(self) -> bytes:
+        line = self.stream.readline(TEXT_BYTES + 1)
+        if len(line) > TEXT_BYTES:
+            raise _too_large("a text", TEXT_BYTES, "bytes")
+        return self._counted(line)
+
+    def skip(self, count: int) -> Blob:
+        blob = Blob(self.stream.tell(), count)
+        self.stream.seek(blob.start + count)
+        return blob
+
+    def _counted(self, data: bytes) -> bytes:
         self.used += len(data)
         if self.used > PICKLE_BYTES:
             raise _too_large("the pickle", PICKLE_BYTES, "bytes")
         return data
-
-    def readline(self) -> bytes:
-        line = self.stream.readline(TEXT_BYTES + 1)
-        self.used += len(line)
-        if len(line) > TEXT_BYTES:
-            raise _too_large("a text", TEXT_BYTES, "bytes")
-        return line
-
-    def skip(self, count: int) -> Blob:
-        blob = Blob(self.start + self.used + self.skipped, count)
-        self.skipped += count
-        self.stream.seek(blob.start + count)
-        return blob
 
 
 def _too_large(what: str, most: int, unit: str) -> FileError:
@@ -116,14 +117,15 @@ class _Machine:
         self.containers = self.copied = 0
 
     def run(self) -> Any:
+        tape, read = self.tape, self.tape.stream.read
         for _ in range(OPERATIONS):
-            code = self.tape.read(1)
+            code = read(1)
             if code == b".":
                 return self.stack.pop()
             if code not in _OPERATIONS:
                 raise ValueError(f"no operation {code!r}" if code else "it ends too early")
             operate, argument = _OPERATIONS[code]
-            operate(self, argument(self.tape) if argument else None)
+            operate(self, argument(tape) if argument else None)
         raise _too_large("the pickle", OPERATIONS, "operations")
 
     def push(self, value: Any) -> None:

@@ -37,7 +37,7 @@ def _range(*numbers: Any) -> range:
 
 
 def _slice(start: Any, stop: Any, step: Any) -> slice:
-    return slice(start, stop, step)
+    return slice(*(None if part is None else _plain(part, int) for part in (start, stop, step)))
 
 
 def _complex(real: Any, imaginary: Any = 0.0) -> complex:
@@ -65,6 +65,11 @@ def _size(values: Any = ()) -> tuple[Any, ...]:
 
 def _device(kind: Any, index: Any = None) -> str:
     return _plain(kind, str) if index is None else f"{kind}:{_plain(index, int)}"
+
+
+def _attribute(of: Any, name: Any) -> Name:
+    """Functions of classes are pickled so, as `torch.relu`."""
+    return Name(_plain(of, Name).kind, _plain(name, str))
 
 
 def _first(value: Any, *_: Any) -> Any:
@@ -140,6 +145,7 @@ MEANINGS: Meanings = MappingProxyType(
         "builtins.bytes": _encoded,
         "builtins.complex": _complex,
         "builtins.dict": _dictionary,
+        "builtins.getattr": _attribute,
         "builtins.frozenset": _frozenset,
         "builtins.list": _list,
         "builtins.range": _range,

@@ -73,16 +73,18 @@ def key(value: Any) -> Any:
         FileError: a tuple of too many parts.
         TypeError: it cannot be hashed.
     """
-    layer = [value]
-    for _ in range(_KEY_DEPTH):
-        tuples = [item for item in layer if isinstance(item, tuple)]
-        if not tuples:
-            hash(value)
-            return value
-        if sum(map(len, tuples)) > _KEY_PARTS:
-            break
+    layer, depth = [value], 0
+    while tuples := [item for item in layer if isinstance(item, tuple)]:
+        depth += 1
+        if sum(map(len, tuples)) > _KEY_PARTS or depth > _KEY_DEPTH:
+            raise _too_wide()
         layer = [part for item in tuples for part in item]
-    raise FileError(
+    hash(value)
+    return value
+
+
+def _too_wide() -> FileError:
+    return FileError(
         "a key of a dictionary or set is a tuple of too many parts",
         expected=f"at most {_KEY_PARTS} parts, {_KEY_DEPTH} deep",
         do="Save the state dict alone.",

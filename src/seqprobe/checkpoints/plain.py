@@ -9,7 +9,7 @@ from seqprobe.checkpoints.tensors import Pieces, TensorSpec
 from seqprobe.errors import FileError
 
 DEPTH = 100
-VALUES = 4_000_000
+VALUES = 2_000_000
 _LONGEST_RANGE = 1000
 _NAMESPACES = {"argparse.Namespace", "types.SimpleNamespace"}
 _LETTERS = {
@@ -67,6 +67,8 @@ class Plain:
     def _dictionary(self, value: dict[Any, Any]) -> Any:
         if is_optimizer(value):
             return "<the state of an optimizer>"
+        if value and all(isinstance(item, TensorSpec) and item.shape for item in value.values()):
+            return f"<{len(value)} tensors>"
         return {self._key(name): self(item) for name, item in value.items()}
 
     def _key(self, name: Any) -> Any:

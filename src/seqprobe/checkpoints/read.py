@@ -22,6 +22,7 @@ from seqprobe.checkpoints.formats import (
     torchscript,
 )
 from seqprobe.checkpoints.tree import contents_of
+from seqprobe.errors import FileError
 
 _TREES: dict[Kind, Callable[[Path], Any]] = {
     Kind.ZIP: torch_zip.read,
@@ -44,6 +45,7 @@ def read(path: Path) -> Contents:
     given = container(path)
     file = folder.weights_in(path) if given is Kind.FOLDER else folder.whole(path)
     contents = replace(_read(file), path=path)
+    _check_names(contents)
     if path == file and file.name not in folder.USUAL and given is not Kind.DISTRIBUTED:
         return contents
     found, failed = configs.beside(file if file.is_dir() else file.parent)
@@ -55,9 +57,15 @@ def read(path: Path) -> Contents:
 
 
 def _read(path: Path) -> Contents:
+    if container(path) is Kind.INDEX:
+        return sharded.merged(path, {file.name: _whole(file) for file in sharded.shards(path)})
+    return _whole(path)
+
+
+def _whole(path: Path) -> Contents:
     kind = container(path)
-    if kind is Kind.INDEX:
-        return sharded.merged(path, {file.name: _read(file) for file in sharded.shards(path)})
+    if kind not in _TREES:
+        raise FileError(f"an {kind} among the shards", where=path.name, do="Download it again.")
     tree = _TREES[kind](path)
     refuse_aside(tree, path)
     return contents_of(tree, path, kind.value, _bytes(path))
@@ -66,3 +74,15 @@ def _read(path: Path) -> Contents:
 def _bytes(path: Path) -> int:
     files = path.iterdir() if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _check_names(contents: Contents) -> None:
+    """They are printed into terminals and pages."""
+    for name in contents.weights:
+        if not name.isprintable():
+            raise FileError(
+                "a tensor has a name that cannot be printed",
+                where=contents.name,
+                got=ascii(name)[:80],
+                do="Do not trust this checkpoint.",
+            )

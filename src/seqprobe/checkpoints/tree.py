@@ -20,7 +20,8 @@ AVERAGES = ("ema", "swa", "avg", "average", "shadow", "teacher")
 
 Weights = dict[str, TensorSpec]
 
-_DEPTH, _VISITS, _LISTED = 50, 100_000, 100
+STEPS = 1_000_000
+_DEPTH, _LISTED = 50, 100
 
 
 @dataclass
@@ -67,39 +68,55 @@ def contents_of(tree: Any, path: Path, container: str, bytes: int) -> Contents:
 
 
 class _Search:
-    """For weights in one file; it counts its steps, for a small file may repeat itself."""
+    """For weights in one file; it counts its steps, for a small file may repeat itself.
+
+    Whoever searches keeps the tree, so that what was seen is known by its id.
+    """
 
     def __init__(self, where: str) -> None:
         self.where, self.plain = where, Plain(where)
         self.warnings: list[str] = []
-        self.visits = 0
+        self.seen: set[int] = set()
+        self.empty: set[int] = set()
+        self.steps = 0
 
-    def inside(self, tree: Any, depth: int = 0, *, named: bool = True) -> _Found | None:
-        """A model or a state dict, or where one is held; None if there are no weights.
-
-        `named` says that weights are to be expected: else one tensor among options is none.
-        """
-        if depth > _DEPTH or not isinstance(tree, Object | dict | list | tuple):
+    def inside(self, tree: Any, depth: int = 0) -> _Found | None:
+        """A model or a state dict, or what holds one; None if there are no weights."""
+        if not isinstance(tree, Object | dict | list | tuple) or depth > _DEPTH:
             return None
-        self.visits += 1
-        if self.visits > _VISITS:
+        if id(tree) in self.empty:
+            return None
+        if id(tree) in self.seen:
+            self._count(1 if isinstance(tree, Object) else len(tree))
+        self.seen.add(id(tree))
+        found = self._looked_into(tree, depth)
+        if found is None:
+            self.empty.add(id(tree))
+        return found
+
+    def _count(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > STEPS:
             raise FileError(
                 "the file repeats itself too often",
                 where=self.where,
                 do="Save the state dict alone.",
             )
-        if isinstance(tree, Object) and is_module(tree):
-            return self._model(tree)
+
+    def _looked_into(self, tree: Object | dict | list | tuple, depth: int) -> _Found | None:
         if isinstance(tree, list | tuple):
             return self._listed(tree[:_LISTED], depth)
         if isinstance(tree, Object):
+            if is_module(tree):
+                return self._model(tree)
             tree = tree.entries or attributes(tree)
-        return None if is_optimizer(tree) else self._dictionary(tree, depth, named)
+        return None if is_optimizer(tree) else self._dictionary(tree, depth)
 
     def _model(self, tree: Object) -> _Found | None:
         weights: Weights = {}
         modules: dict[str, Module] = {}
         for path, module in walked(without_wrappers(tree), self.where):
+            self._count(1)
             modules[path] = described(module, self.plain)
             weights |= self._tensors(weights_of(path, module))
         return _Found(weights, modules=modules) if weights else None
@@ -114,36 +131,34 @@ class _Search:
         first.others |= {name: found.weights for name, found in held[1:]}
         return first
 
-    def _dictionary(self, tree: dict[Any, Any], depth: int, named: bool) -> _Found | None:
+    def _dictionary(self, tree: dict[Any, Any], depth: int) -> _Found | None:
         for holder in HOLDERS:
             if found := self.inside(tree.get(holder), depth + 1):
                 return self._with_neighbours(found, tree, {holder}, depth)
-        if self._is_state_dict(tree, named):
+        if _is_state_dict(tree):
             return self._state_dict(tree, depth)
-        return self._one_of(tree, depth)
-
-    def _is_state_dict(self, tree: dict[Any, Any], named: bool) -> bool:
-        """Has tensors of its own, and not as an exception."""
-        leaves = [v for v in tree.values() if v is not None and not isinstance(v, dict)]
-        own = [value for value in leaves if isinstance(value, TensorSpec)]
-        return any(value.shape for value in own) and (named or 2 * len(own) >= len(leaves))
+        found = self._one_of(tree, depth)
+        if found is None and depth == 0 and any(map(_is_weight, tree.values())):
+            return self._state_dict(tree, depth)
+        return found
 
     def _state_dict(self, tree: dict[Any, Any], depth: int) -> _Found:
         """Its tensors in their order, those of dictionaries in it with a dot."""
         weights: Weights = {}
+        used: set[Any] = set()
         for name, value in tree.items():
             if isinstance(value, dict) and (found := self.inside(value, depth + 1)):
-                weights |= {f"{name}.{inner}": spec for inner, spec in found.weights.items()}
+                inner = {f"{name}.{below}": spec for below, spec in found.weights.items()}
             else:
-                weights |= self._tensors({str(name): value})
-        return _Found(weights, self._plainly(tree, {str(name) for name in tree} & weights.keys()))
+                inner = self._tensors({str(name): value})
+            weights |= inner
+            used |= {name} if inner else set()
+        return _Found(weights, self._plainly(tree, used))
 
     def _one_of(self, tree: dict[Any, Any], depth: int) -> _Found | None:
         """The only part with weights, or all parts; averages and twins are set aside."""
         parts = {
-            name: found
-            for name, value in tree.items()
-            if (found := self.inside(value, depth + 1, named=False))
+            name: found for name, value in tree.items() if (found := self.inside(value, depth + 1))
         }
         if not parts:
             return None
@@ -160,9 +175,11 @@ class _Search:
         self, found: _Found, tree: dict[Any, Any], used: set[Any], depth: int
     ) -> _Found:
         for name, value in tree.items():
-            if name not in used and (other := self.inside(value, depth + 1, named=False)):
+            if name not in used and (other := self.inside(value, depth + 1)):
                 found.others[str(name)] = other.weights
-        found.beside |= self._plainly(tree, used | found.others.keys())
+                if is_module(value) or _is_state_dict(value):
+                    used = used | {name}
+        found.beside |= self._plainly(tree, used)
         return found
 
     def _plainly(self, tree: dict[Any, Any], without: set[Any]) -> dict[str, Any]:
@@ -178,6 +195,19 @@ class _Search:
             if isinstance(value, Object) and value.kind.startswith(("torch.", "torch_")):
                 self.warnings.append(f"{shown(name)} left out: {shown(value.kind)}")
         return {name: value for name, value in named.items() if isinstance(value, TensorSpec)}
+
+
+def _is_weight(value: Any) -> bool:
+    """A number alone may be a loss."""
+    return isinstance(value, TensorSpec) and value.shape != ()
+
+
+def _is_state_dict(tree: Any) -> bool:
+    """A dictionary with tensors of its own, and not as an exception among options."""
+    if not isinstance(tree, dict) or not any(map(_is_weight, tree.values())):
+        return False
+    leaves = [value for value in tree.values() if value is not None and not isinstance(value, dict)]
+    return 2 * sum(isinstance(value, TensorSpec) for value in leaves) >= len(leaves)
 
 
 def _is_average(name: Any) -> bool:

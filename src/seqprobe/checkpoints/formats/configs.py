@@ -6,9 +6,10 @@ from typing import Any
 
 from seqprobe.checkpoints.formats import json_text
 from seqprobe.checkpoints.formats.bounded import content
+from seqprobe.checkpoints.plain import Plain
 from seqprobe.errors import FileError
 
-_MOST = 2**20  # bytes
+_MOST_JSON, _MOST_YAML = 2**20, 2**16  # bytes; YAML is slow, and slower when it is hostile
 _TOKENIZERS = (
     "tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
@@ -24,14 +25,20 @@ def beside(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     for name, parse in _PARSERS.items():
         if (folder / name).is_file():
             try:
-                found[name] = parse(content(folder / name, _MOST), name)
+                found[name] = parse(folder / name)
             except FileError as error:
                 failed.append(error.said)
     return found, tuple(failed)
 
 
-def _yaml(text: bytes, where: str) -> Any:
+def _json(path: Path) -> Any:
+    return json_text.mapping(content(path, _MOST_JSON), path.name)
+
+
+def _yaml(path: Path) -> Any:
     import yaml
+
+    text = content(path, _MOST_YAML)
 
     class Loader(yaml.SafeLoader):
         """Without merged mappings, which can grow without bound."""
@@ -41,17 +48,17 @@ def _yaml(text: bytes, where: str) -> Any:
                 raise yaml.YAMLError("merged mappings")
 
     try:
-        return yaml.load(text, Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # objects of Python, for one
+        return Plain(path.name)(yaml.load(text, Loader))
+    except Exception as error:  # hostile YAML can fail in any way
         first_line = str(error).split("\n")[0][:100]
-        raise FileError("no plain YAML", where=where, got=first_line) from error
+        raise FileError("no plain YAML", where=path.name, got=first_line) from error
 
 
-_PARSERS: dict[str, Callable[[bytes, str], Any]] = {
-    "config.json": json_text.mapping,
-    "generation_config.json": json_text.mapping,
-    "adapter_config.json": json_text.mapping,
-    "params.json": json_text.mapping,
+_PARSERS: dict[str, Callable[[Path], Any]] = {
+    "config.json": _json,
+    "generation_config.json": _json,
+    "adapter_config.json": _json,
+    "params.json": _json,
     "model_config.yaml": _yaml,
     "hparams.yaml": _yaml,
     "hyperparams.yaml": _yaml,

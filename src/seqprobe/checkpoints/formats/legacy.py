@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from seqprobe.checkpoints.inert import load
 from seqprobe.checkpoints.opaque import Name, shown
@@ -24,7 +25,7 @@ def read(path: Path) -> Any:
         return tree_at(file, path, path.stat().st_size)
 
 
-def tree_at(file: BinaryIO, path: Path, end: int) -> Any:
+def tree_at(file: BufferedIOBase, path: Path, end: int) -> Any:
     """The tree of such a file, from where `file` stands; `end` is where it must be over.
 
     Raises:
@@ -53,7 +54,7 @@ def _check_head(head: list[Any], path: Path) -> None:
         )
 
 
-def _storages(file: BinaryIO, path: Path, end: int) -> dict[str, Span]:
+def _storages(file: BufferedIOBase, path: Path, end: int) -> dict[str, Span]:
     """They lie behind the pickle that refers to them, which alone says of what kind they are."""
     kinds: dict[str, str] = {}
 
@@ -71,7 +72,7 @@ def _storages(file: BinaryIO, path: Path, end: int) -> dict[str, Span]:
     return {key: storage_at(file, path, end, kinds[key]) for key in keys}
 
 
-def storage_at(file: BinaryIO, path: Path, end: int, dtype: str) -> Span:
+def storage_at(file: BufferedIOBase, path: Path, end: int, dtype: str) -> Span:
     """The numbers that stand here behind their count; the file is left behind them.
 
     Raises:

@@ -16,7 +16,7 @@ def shards(index: Path) -> list[Path]:
         FileError: one is missing, or is said to lie elsewhere.
     """
     names = sorted(set(_places(index).values()))
-    if missing := [name for name in names if not (index.parent / name).exists()]:
+    if missing := [name for name in names if not (index.parent / name).is_file()]:
         raise FileError(
             f"{len(missing)} of {len(names)} shards are missing",
             where=index.name,
@@ -59,11 +59,11 @@ def _places(index: Path) -> dict[str, str]:
     if not isinstance(places, dict) or not places:
         raise FileError("the index names no tensors", where=index.name, do="Download it again.")
     for file in places.values():
-        if not isinstance(file, str) or Path(file).name != file:
+        if not isinstance(file, str) or Path(file).name != file or file in {"", ".."}:
             raise FileError(
                 "the index points out of its folder",
                 where=index.name,
-                got=str(file)[:80],
+                got=repr(file)[:80],
                 expected="the name of a file beside it",
                 do="Do not trust this checkpoint.",
             )

@@ -5,8 +5,9 @@ crafted ones (CVE-2024-6232), and torch only ever wrote four plain members.
 """
 
 import struct
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from seqprobe.checkpoints.formats.legacy import part, storage_at
 from seqprobe.checkpoints.inert import load
@@ -43,7 +44,7 @@ def read(path: Path) -> Any:
         return load(file, path.name, lambda reference: _referred(tensors | storages, reference))
 
 
-def _members(file: BinaryIO, path: Path) -> dict[str, Span]:
+def _members(file: BufferedIOBase, path: Path) -> dict[str, Span]:
     """Where each member lies, by its name."""
     members, at, size = {}, 0, path.stat().st_size
     for _ in range(MEMBERS):
@@ -62,7 +63,7 @@ def _members(file: BinaryIO, path: Path) -> dict[str, Span]:
     return members
 
 
-def _storages(file: BinaryIO, path: Path, member: Span) -> Numbered:
+def _storages(file: BufferedIOBase, path: Path, member: Span) -> Numbered:
     """Each with a number for its name; the last pickle lists those that are parts of others."""
     file.seek(member.start)
     storages: Numbered = {}
@@ -76,7 +77,7 @@ def _storages(file: BinaryIO, path: Path, member: Span) -> Numbered:
     return storages
 
 
-def _tensors(file: BinaryIO, path: Path, member: Span, storages: Numbered) -> Numbered:
+def _tensors(file: BufferedIOBase, path: Path, member: Span, storages: Numbered) -> Numbered:
     file.seek(member.start)
     tensors: Numbered = {}
     for _ in range(_count(load(file, path.name))):
@@ -88,7 +89,7 @@ def _tensors(file: BinaryIO, path: Path, member: Span, storages: Numbered) -> Nu
     return tensors
 
 
-def _int64s(file: BinaryIO, count: int) -> tuple[int, ...]:
+def _int64s(file: BufferedIOBase, count: int) -> tuple[int, ...]:
     return struct.unpack(f"<{count}q", file.read(8 * count))
 
 

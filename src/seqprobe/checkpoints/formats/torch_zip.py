@@ -62,7 +62,7 @@ class Archive:
                 got=f"{path.stat().st_size:,} bytes",
                 do="Copy it again.",
             ) from None
-        _check(path, infos, end)
+        _check(path, infos, part.start if part else 0, end)
         folder = _folder(path, infos, markers)
         return cls(
             path,
@@ -169,25 +169,6 @@ class Archive:
         return Span(self.path, start, info.compress_size)
 
 
-def _check(path: Path, infos: list[zipfile.ZipInfo], end: int) -> None:
-    """No two members of one name or with common bytes, nothing encrypted."""
-    names = {info.filename for info in infos}
-    order = sorted(infos, key=lambda info: info.header_offset)
-    starts = [info.header_offset for info in order[1:]] + [end]
-    overlap = any(
-        info.header_offset + _LOCAL_HEADER + info.compress_size > start
-        for info, start in zip(order, starts, strict=True)
-    )
-    encrypted = any(info.flag_bits & 1 for info in infos)
-    if len(names) < len(infos) or overlap or encrypted or len(infos) > MEMBERS:
-        raise FileError(
-            "the archive was not written by torch.save",
-            where=path.name,
-            got="members that share a name or bytes" if not encrypted else "encrypted members",
-            do="Save it again with torch.save.",
-        )
-
-
 @contextmanager
 def _up_to_its_end(path: Path, part: Span | None) -> Iterator[IO[bytes]]:
     """A zip archive is found from its end; what stands before it does not matter."""
@@ -200,10 +181,37 @@ def _up_to_its_end(path: Path, part: Span | None) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], beginning)
 
 
+def _check(path: Path, infos: list[zipfile.ZipInfo], start: int, end: int) -> None:
+    """No two members of one name or with common bytes, nothing encrypted."""
+    names = {info.filename for info in infos}
+    order = sorted(infos, key=lambda info: info.header_offset)
+    nexts = [info.header_offset for info in order[1:]] + [end]
+    overlap = any(
+        info.header_offset + _LOCAL_HEADER + info.compress_size > following
+        for info, following in zip(order, nexts, strict=True)
+    )
+    before = any(info.header_offset < start for info in infos)
+    faults = {
+        "members of one name": len(names) < len(infos),
+        "members that share bytes": overlap or before,
+        "encrypted members": any(info.flag_bits & 1 for info in infos),
+        f"more than {MEMBERS:,} members": len(infos) > MEMBERS,
+    }
+    for fault in (name for name, found in faults.items() if found):
+        raise FileError(
+            "the archive was not written by torch.save",
+            where=path.name,
+            got=fault,
+            do="Save it again with torch.save.",
+        )
+
+
 def _folder(path: Path, infos: list[zipfile.ZipInfo], markers: tuple[str, ...]) -> str:
-    """With its slash; older archives of other tools may have none."""
-    parted = [info.filename.rpartition("/") for info in infos]
-    folders = {top + slash for top, slash, name in parted if name in markers and "/" not in top}
+    """Above a marker, with its slash."""
+    places = [info.filename.rpartition("/") for info in infos]
+    folders = {
+        folder + slash for folder, slash, name in places if name in markers and "/" not in folder
+    }
     if len(folders) == 1:
         return folders.pop()
     raise FileError(
