@@ -1,9 +1,12 @@
 """State dicts of recurrent models: rebuilt, they give the original's outputs; others are left."""
 
-from collections.abc import Mapping
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqprobe.checkpoints.contents import Contents, Module
+from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import awd_lstm, flair, recurrent, word_language_model
 from seqprobe.checkpoints.layouts.layout import Layout, Named, Unknown
+from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.tensors import Span, TensorSpec, contiguous
 from seqprobe.errors import UsageError
 
@@ -416,7 +421,6 @@ def beside_flair(**more: Any) -> dict[str, Any]:
         "hidden_size": HIDDEN,
         "nlayers": 1,
         "embedding_size": WIDTH,
-        "nout": None,
         "dropout": 0.1,
     }
     return known | more
@@ -586,3 +590,74 @@ def test_a_choice_that_does_not_exist(name: str) -> None:
     layout = claimed(recurrent.recognise(contents(state)))
     with pytest.raises(UsageError, match=f"unknown {name} 'no'; expected one of .*--set {name}="):
         filled(layout, state, **{name: "no"})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Any], Contents]:
+    """Save with torch, and read it back without running anything."""
+
+    def save_and_read(content: Any, **options: Any) -> Contents:
+        path = tmp_path / "model.pt"
+        torch.save(content, path, **options)
+        return read(path)
+
+    return save_and_read
+
+
+def from_file(layout: Layout, file: Contents, **chosen: Any) -> nn.Module:
+    return filled(layout, fetch_all(file.weights), **chosen)
+
+
+def test_a_whole_example_model_in_a_file(saved: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type("RNNModel", (ExampleLM,), {"__module__": "model"})
+    monkeypatch.setitem(sys.modules, "model", SimpleNamespace(RNNModel=kind))
+    twin = kind("RNN_RELU", 2, tied=True)
+    file = saved(twin)
+    assert file.modules[""].kind == "model.RNNModel"
+    layout = claimed(word_language_model.recognise(file))
+    assert (layout.stated["nonlinearity"], layout.unknowns) == ("relu", ())
+    mine = from_file(layout, file)(TOKENS).log_softmax(-1)
+    same(mine.transpose(0, 1).reshape(-1, VOCAB), twin(TOKENS.T))
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_the_list_that_awd_lstm_saves(drop: bool, saved: Any) -> None:
+    twin = AWD("lstm", 3, True, drop, False)
+    file = saved([twin, nn.CrossEntropyLoss(), torch.optim.SGD(twin.parameters(), lr=1.0)])
+    layout = claimed(awd_lstm.recognise(file))
+    same(from_file(layout, file)(TOKENS), twin.expected.transpose(0, 1))
+
+
+class Dictionary:
+    """As flair's, with its attributes."""
+
+    def __init__(self) -> None:
+        self.idx2item = beside_flair()["dictionary"]["idx2item"]
+        self.multi_label = False
+
+
+@pytest.mark.parametrize("nout", [None, 4])
+def test_a_file_of_flair(nout: int | None, saved: Any) -> None:
+    twin = Flair("lstm", nout, 2)
+    known = beside_flair(dictionary=Dictionary(), nout=nout, is_forward_lm=False)
+    file = saved({"state_dict": twin.state_dict(), **known}, pickle_protocol=4)
+    layout = claimed(flair.recognise(file))
+    assert layout.reversed
+    assert layout.vocabulary == tuple(Dictionary().idx2item)
+    same(from_file(layout, file)(TOKENS), twin(TOKENS.T).transpose(0, 1))
+
+
+def test_a_lightning_checkpoint(saved: Any) -> None:
+    twin = Tagger("rnn", 2, bidirectional=True, nonlinearity="relu")
+    state = {f"model.{name}": tensor for name, tensor in twin.state_dict().items()}
+    known = Namespace(pooling="mean", nonlinearity="relu")
+    file = saved({"state_dict": state, "hyper_parameters": known, "epoch": 3})
+    layout = claimed(recurrent.recognise(file))
+    assert layout.stated == {"pooling": "mean", "nonlinearity": "relu"}
+    same(from_file(layout, file, pooling="none")(TOKENS), twin(TOKENS))
+
+
+def test_a_pickled_model_shows_its_activation(saved: Any) -> None:
+    head = nn.Sequential(nn.Linear(HIDDEN, 4), nn.Tanh(), nn.Linear(4, CLASSES))
+    file = saved(nn.ModuleDict({**_parts(), "out": head}))
+    assert claimed(recurrent.recognise(file)).stated["activation"] == "tanh"

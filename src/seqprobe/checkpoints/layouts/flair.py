@@ -9,7 +9,7 @@ from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.layouts.recurrent import knowing, language_model
 
 _NAME = "flair language model"
-_BESIDE = {"dictionary", "is_forward_lm", "hidden_size", "nlayers", "embedding_size", "nout"}
+_BESIDE = {"dictionary", "is_forward_lm", "hidden_size", "nlayers", "embedding_size"}
 _PARTS = ("encoder.", "rnn.", "proj.", "decoder.")
 
 

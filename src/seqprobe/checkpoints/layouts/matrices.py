@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seqprobe.checkpoints.tensors import Span, TensorSpec
+from seqprobe.checkpoints.tensors import Pieces, Span, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Matrix:
         return self.spec.shape[0]
 
     @property
-    def numbers(self) -> tuple[Span, int, tuple[int, ...]]:
+    def numbers(self) -> tuple[Span | Pieces, int, tuple[int, ...]]:
         """Which ones of the file its weight is made of: the same ones if it is tied."""
         return self.spec.storage, self.spec.offset, self.spec.shape
 
