@@ -682,7 +682,7 @@ def test_a_whole_example_model_in_a_file(saved: Any, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("drop", [False, True])
 def test_the_list_that_awd_lstm_saves(drop: bool, saved: Any) -> None:
     twin = AWD("lstm", 3, True, drop, False)
-    file = saved([twin, nn.CrossEntropyLoss(), torch.optim.SGD(twin.parameters(), lr=1.0)])
+    file = saved([twin, nn.CrossEntropyLoss(), {"state": {}, "param_groups": []}])
     layout = claimed(awd_lstm.recognise(file))
     same(from_file(layout, file)(TOKENS), twin.expected.transpose(0, 1))
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqprobe.errors import UsageError
+from seqprobe.checkpoints.templates.choices import one_of
 
 States = Float[Tensor, "batch time width"]
 
@@ -33,13 +33,8 @@ class Pooling(nn.Module):
 
     def __init__(self, how: str, *, bidirectional: bool = False) -> None:
         super().__init__()
-        if how not in POOLINGS:
-            raise UsageError(
-                f"unknown pooling {how!r}",
-                expected=f"one of {', '.join(POOLINGS)}",
-                do="Choose one of them with --set pooling=...",
-            )
-        self.how, self.bidirectional = how, bidirectional
+        self.how = one_of("pooling", how, POOLINGS)
+        self.bidirectional = bidirectional
 
     def forward(self, outputs: States) -> States:
         if self.how.startswith("final") and not self.bidirectional:

@@ -6,8 +6,8 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqprobe.checkpoints.templates.choices import one_of
 from seqprobe.checkpoints.templates.pooling import Pooling
-from seqprobe.errors import UsageError
 
 KINDS: Mapping[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {
@@ -55,11 +55,12 @@ class RecurrentModel(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(*embedding) if embedding else None
         self.projection = nn.Linear(*projection) if projection else None
-        self.projection_activation = _activation(projection_activation)
+        self.projection_activation = _activation("projection_activation", projection_activation)
+        one_of("nonlinearity", nonlinearity, ("tanh", "relu"))
         self.recurrences = nn.ModuleList(_layer(nonlinearity, **each) for each in recurrences)
         self.pooling = Pooling(pooling, bidirectional=recurrences[-1]["bidirectional"])
         self.head = nn.ModuleList(nn.Linear(*each) for each in head)
-        self.activation = _activation(activation)
+        self.activation = _activation("activation", activation)
         self.residual = residual
         if tied and self.embedding is not None:
             self.head[-1].weight = self.embedding.weight
@@ -82,22 +83,10 @@ class RecurrentModel(nn.Module):
 
 
 def _layer(nonlinearity: str, *, kind: str, **sizes: Any) -> nn.RNNBase:
-    if nonlinearity not in ("tanh", "relu"):
-        raise _unknown("nonlinearity", nonlinearity, ("tanh", "relu"))
     if kind == "rnn":
         sizes["nonlinearity"] = nonlinearity
     return KINDS[kind](**sizes, batch_first=True)
 
 
-def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise _unknown("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]()
-
-
-def _unknown(what: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> UsageError:
-    return UsageError(
-        f"unknown {what} {name!r}",
-        expected=f"one of {', '.join(known)}",
-        do=f"Choose one of them with --set {what}=...",
-    )
+def _activation(argument: str, name: str) -> nn.Module:
+    return ACTIVATIONS[one_of(argument, name, ACTIVATIONS)]()
