@@ -101,7 +101,7 @@ def _expected(
     }
     mixer |= {"in_proj.bias": (2 * inner,), "out_proj.bias": (width,)} if bias else {}
     mixer |= {"conv1d.bias": (inner,)} if conv_bias else {}
-    norm: Shapes = {"weight": (width,)} | ({"bias": (width,)} if layer_norm else {})
+    norm: Shapes = dict.fromkeys(("weight", "bias") if layer_norm else ("weight",), (width,))
     block = {f"mixer.{name}": shape for name, shape in mixer.items()}
     block |= {f"norm.{name}": shape for name, shape in norm.items()}
     expected: Shapes = {
