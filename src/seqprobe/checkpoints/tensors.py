@@ -1,5 +1,7 @@
 """A tensor that was not read: its kind, its shape, and where in which file its numbers lie."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,18 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Numbers in several places: where in the whole each part begins, and the part itself."""
+
+    parts: tuple[tuple[tuple[int, ...], TensorSpec], ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of all parts."""
+        return sum(part.bytes for _, part in self.parts)
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """`offset` and `stride` are in elements of `dtype`, which is one of torch's names.
 
@@ -33,7 +47,7 @@ class TensorSpec:
     dtype: str
     shape: tuple[int, ...]
     stride: tuple[int, ...]
-    storage: Span
+    storage: Span | Pieces
     offset: int = 0
 
     @property
