@@ -6,8 +6,10 @@ from typing import Any
 
 from seqprobe.checkpoints.contents import Contents, unwrapped
 from seqprobe.checkpoints.layouts import litgpt
+from seqprobe.checkpoints.layouts.cover import covering
 from seqprobe.checkpoints.layouts.huggingface_refusals import refusal
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.opaque import shown
 
 CONFIG = "config.json"
 TASKS = {
@@ -53,7 +55,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
         return refused
     tables = {name for name in contents.weights if _is_table(name, contents)}
     plain = {new: old for new, old in unwrapped(contents.weights).items() if old not in tables}
-    return Layout(
+    layout = Layout(
         f"transformers {architecture}",
         _TEMPLATE,
         settings={"config": _inert(config), "architecture": architecture, "task": task},
@@ -62,11 +64,12 @@ def recognise(contents: Contents) -> Layout | Named | None:
         vocab_size=config["vocab_size"],
         trained_length=_longest(config, kind),
     )
+    return covering(layout, contents)
 
 
 def _architecture(config: Mapping[str, Any]) -> str:
     named = config.get("architectures")
-    return named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    return shown(named[0]) if isinstance(named, list) and named else ""
 
 
 def _inert(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _inert(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.items()
-        if not name.startswith("_") and name not in _OTHERS_TO_DECIDE
+        if not str(name).startswith("_") and name not in _OTHERS_TO_DECIDE
     }
 
 

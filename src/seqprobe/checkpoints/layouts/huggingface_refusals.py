@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqprobe.checkpoints.layouts.layout import Named
+from seqprobe.checkpoints.opaque import shown
 from seqprobe.checkpoints.tensors import TensorSpec
 
 _FACTORY = "Give what builds it: --model pkg.module:factory."
@@ -46,7 +47,7 @@ def refusal(
     folder = Folder(config, architecture, task, weights)
     for applies, missing, do in _REASONS:
         if applies(folder):
-            return Named(f"transformers {architecture or config['model_type']}", missing, do)
+            return Named(f"transformers {architecture or shown(config['model_type'])}", missing, do)
     return None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents, unwrapped
+from seqprobe.checkpoints.layouts.cover import covering
 from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.layouts.litgpt_config import MLPS, stated
 
@@ -36,7 +37,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
     mixed = settings["interleaved"] and any(_NEW in name for name in plain)
     if mixed or shapes != _expected(**settings, **options):
         return Named("litgpt", f"a {CONFIG} that fits its weights", "Give both from one folder.")
-    return Layout(
+    layout = Layout(
         "litgpt",
         _TEMPLATE,
         settings=settings,
@@ -45,6 +46,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
         vocab_size=settings["vocab_size"],
         trained_length=config.get("block_size"),
     )
+    return covering(layout, contents)
 
 
 def _by_shapes(shapes: Shapes) -> dict[str, Any]:

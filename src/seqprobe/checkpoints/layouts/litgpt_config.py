@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from seqprobe.checkpoints.opaque import shown
+
 MLPS = {"GptNeoxMLP": ("fc",), "LLaMAMLP": ("fc_1", "fc_2"), "GemmaMLP": ("fc_1", "fc_2")}
 _LLAMA_3 = {"factor", "low_freq_factor", "high_freq_factor", "original_max_seq_len"}
 
@@ -75,7 +77,7 @@ def stated(config: Mapping[str, Any], width: int) -> dict[str, Any]:
     """
     for name, value in config.items():
         if not _can_be(name, value):
-            raise ValueError(f"{name}: {value!s:.60}")
+            raise ValueError(shown(f"{name}: {value}"))
     options = {name: config.get(name, usual) for name, (usual, _) in _OPTIONS.items()}
     options["n_query_groups"] = options["n_query_groups"] or options["n_head"]
     options["head_size"] = options["head_size"] or width // options["n_head"]

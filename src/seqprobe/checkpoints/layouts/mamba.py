@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents, unwrapped
+from seqprobe.checkpoints.layouts.cover import covering
 from seqprobe.checkpoints.layouts.layout import Layout
 
 _TEMPLATE = "seqprobe.checkpoints.templates.mamba:Mamba"
@@ -28,7 +29,7 @@ def recognise(contents: Contents) -> Layout | None:
     ):
         return None
     table = specs["backbone.embedding.weight"]
-    return Layout(
+    layout = Layout(
         "Mamba",
         _TEMPLATE,
         settings={**settings, "tied": specs.get("lm_head.weight", table) == table},
@@ -36,6 +37,7 @@ def recognise(contents: Contents) -> Layout | None:
         names={file: place for place, file in places.items()},
         vocab_size=settings["vocab_size"],
     )
+    return covering(layout, contents)
 
 
 def _epsilon(config: Any) -> float | None:
