@@ -38,7 +38,7 @@ def steps_of(
             `low_freq_factor`, `high_freq_factor` and `original_max_seq_len` only those pairs
             that turn slowly: The Llama 3 Herd of Models (Grattafiori et al., 2024).
     """
-    steps = base ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
+    steps = 1 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
     if not adjustments:
         return steps
     slow = steps / adjustments["factor"]
