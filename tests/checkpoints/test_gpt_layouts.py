@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from seqprobe.checkpoints.contents import Contents, Module
+from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import gpt2, mingpt, nanogpt
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.read import read
+from seqprobe.checkpoints.templates.gpt import GPT
 from seqprobe.checkpoints.tensors import Span, TensorSpec
+from seqprobe.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -169,25 +173,25 @@ def test_a_recorded_loss_is_a_finite_number(said: Any, read: float | None) -> No
     assert layout.recorded_loss == read
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
-def test_a_recorded_loss_may_be_a_tensor_of_the_file(tmp_path: Path, dtype: torch.dtype) -> None:
-    numbers = torch.tensor([9.0, 1.625, 7.0], dtype=dtype)
-    path = tmp_path / "m.pt"
-    path.write_bytes(b"head" + numbers.numpy().tobytes())
-    span = Span(path, 4, numbers.nbytes)
-    kind = str(dtype).removeprefix("torch.")
-    state = NaiveGPT(tanh=False, masked=False, tied=True).state_dict()
-
-    def loss(spec: TensorSpec) -> float | None:
-        layout = nanogpt.recognise(contents_of(state, best_val_loss=spec))
-        assert isinstance(layout, Layout)
-        return layout.recorded_loss
-
-    one = TensorSpec(kind, (), (), span, offset=1)
-    assert loss(one) == 1.625
-    assert loss(replace(one, shape=(2,), stride=(1,))) is None
-    assert loss(replace(one, dtype="int64")) is None
-    assert loss(replace(one, offset=3)) is None
+def test_a_checkpoint_of_a_compiled_model_read_from_its_file(tmp_path: Path) -> None:
+    twin = NaiveGPT(tanh=False, masked=False, tied=True)
+    state = {f"_orig_mod.{name}": tensor for name, tensor in twin.state_dict().items()}
+    checkpoint = {
+        "model": state,
+        "optimizer": torch.optim.AdamW(twin.parameters()).state_dict(),
+        "model_args": {"n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH, "bias": True},
+        "iter_num": 250,
+        "best_val_loss": torch.tensor(1.625),
+        "config": {"out_dir": "out", "n_head": 12},
+    }
+    path = tmp_path / "ckpt.pt"
+    torch.save(checkpoint, path)
+    contents = read(path)
+    layout = nanogpt.recognise(contents)
+    agrees(filled(layout, fetch_all(contents.weights), activation="gelu"), twin)
+    assert isinstance(layout, Layout)
+    assert layout.settings["tied"]
+    assert layout.recorded_loss == 1.625
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -368,3 +372,13 @@ def test_longer_input_than_learned_positions_is_refused_clearly() -> None:
     model = filled(layout, state, n_head=HEADS, activation="gelu")
     with pytest.raises(IndexError, match="17 tokens exceeds the 16 learned positions"):
         model(torch.zeros(1, LONGEST + 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize(("choice", "message"), [
+    ({"n_head": 5}, "no attention of width 12 has 5 heads; expected a divisor of 12"),
+    ({"activation": "swish"}, "unknown activation 'swish'; expected one of gelu, gelu_tanh, relu"),
+])  # fmt: skip
+def test_choices_that_do_not_exist_are_refused(choice: dict[str, Any], message: str) -> None:
+    sizes = {"vocab_size": 5, "n_positions": 5, "n_embd": WIDTH, "n_layer": 1}
+    with pytest.raises(UsageError, match=message):
+        GPT(**({"n_head": HEADS} | sizes | choice))

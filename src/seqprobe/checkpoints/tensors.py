@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ BYTES = {
     "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1, "bool": 1,
     "qint8": 1, "quint8": 1, "qint32": 4,
 }  # fmt: skip
-_FORMATS = {"float64": "<d", "float32": "<f", "float16": "<e"}
 FLOATING = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 
@@ -61,18 +59,6 @@ class TensorSpec:
     def bytes(self) -> int:
         """What it takes when it stands alone."""
         return self.numel * BYTES[self.dtype]
-
-    def number(self) -> float | None:
-        """The one number that it holds; None for several, and where the file has no float there."""
-        if self.numel != 1 or self.dtype not in _FORMATS:
-            return None
-        with self.storage.path.open("rb") as file:
-            file.seek(self.storage.start + self.offset * BYTES[self.dtype])
-            held = file.read(BYTES[self.dtype])
-        if len(held) < BYTES[self.dtype]:
-            return None
-        (number,) = struct.unpack(_FORMATS[self.dtype], held)
-        return float(number)
 
 
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from seqprobe.checkpoints.layouts.gpt_names import decoder
 from seqprobe.checkpoints.layouts.hyperparameters import head_counts, settled
 from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.checkpoints.layouts.mingpt import is_mingpt
-from seqprobe.checkpoints.tensors import TensorSpec
 
 
 def recognise(contents: Contents) -> Layout | None:
@@ -38,9 +37,5 @@ def recognise(contents: Contents) -> Layout | None:
 
 
 def _loss(recorded: Any) -> float | None:
-    """A number, or a tensor with one; nothing else is a loss."""
-    if isinstance(recorded, TensorSpec):
-        recorded = recorded.number()
-    if isinstance(recorded, float | int) and math.isfinite(recorded):
-        return float(recorded)
-    return None
+    usable = isinstance(recorded, float | int) and math.isfinite(recorded)
+    return float(recorded) if usable else None

@@ -1,14 +1,21 @@
 """Decoders of the GPT-2 family, with GPT-2's names."""
 
 from collections import OrderedDict
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Activation = Literal["gelu", "gelu_tanh", "relu"]
+from seqprobe.checkpoints.templates.choices import heads_of, one_of
+
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, "tanh"),
+    "relu": nn.ReLU,
+}
 
 
 class GPT(nn.Module):
@@ -26,6 +33,9 @@ class GPT(nn.Module):
         activation: of the hidden units; `gelu_tanh` is the approximation in GPT-2 itself.
         epsilon: of the norms.
         tied: the head is the embedding.
+
+    Raises:
+        UsageError: no such activation, or heads that do not divide the width.
     """
 
     def __init__(
@@ -37,7 +47,7 @@ class GPT(nn.Module):
         n_head: int,
         n_inner: int | None = None,
         bias: bool = True,
-        activation: Activation = "gelu_tanh",
+        activation: str = "gelu_tanh",
         epsilon: float = 1e-5,
         tied: bool = True,
     ) -> None:
@@ -68,7 +78,7 @@ class Block(nn.Module):
     """Causal attention and a layer of hidden units, each added to the residual stream."""
 
     def __init__(
-        self, width: int, heads: int, inner: int, bias: bool, activation: Activation, epsilon: float
+        self, width: int, heads: int, inner: int, bias: bool, activation: str, epsilon: float
     ) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width, epsilon, bias=bias)
@@ -77,7 +87,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(
             OrderedDict(
                 c_fc=nn.Linear(width, inner, bias),
-                activation=_activation(activation),
+                activation=ACTIVATIONS[one_of("activation", activation, ACTIVATIONS)](),
                 c_proj=nn.Linear(inner, width, bias),
             )
         )
@@ -93,7 +103,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, bias: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = heads_of("n_head", heads, width)
         self.c_attn = nn.Linear(width, 3 * width, bias)
         self.c_proj = nn.Linear(width, width, bias)
 
@@ -105,9 +115,3 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         out: Tensor = self.c_proj(mixed.transpose(1, 2).flatten(-2))
         return out
-
-
-def _activation(name: Activation) -> nn.Module:
-    if name == "relu":
-        return nn.ReLU()
-    return nn.GELU("tanh" if name == "gelu_tanh" else "none")

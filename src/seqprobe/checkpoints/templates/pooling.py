@@ -12,11 +12,12 @@ States = Float[Tensor, "batch time width"]
 
 
 class Pooling(nn.Module):
-    """Pool the outputs of a recurrent layer up to every step; the last step has read the text.
+    """Pool the outputs of the layers up to every step; the last step has read the text.
 
     | how | the answer at a step, from the outputs of the layer |
     |---|---|
     | none, last | those of the step itself |
+    | first | those of the first step, as of a token put before the text |
     | final | both directions where each of them ends, forward first |
     | final_backward_first | the same, backward first |
     | mean, max | over the steps so far |
@@ -62,6 +63,10 @@ def _final_backward_first(outputs: States) -> States:
     return _final(outputs).roll(outputs.shape[-1] // 2, dims=-1)
 
 
+def _first(outputs: States) -> States:
+    return outputs[:, :1].repeat(1, outputs.shape[1], 1)
+
+
 def _mean(outputs: States) -> States:
     steps = torch.arange(1, outputs.shape[1] + 1, device=outputs.device)
     return outputs.cumsum(dim=1) / steps[:, None]
@@ -74,6 +79,7 @@ def _max(outputs: States) -> States:
 POOLINGS: Mapping[str, Callable[[States], States]] = {
     "none": _unchanged,
     "last": _unchanged,
+    "first": _first,
     "final": _final,
     "final_backward_first": _final_backward_first,
     "mean": _mean,
