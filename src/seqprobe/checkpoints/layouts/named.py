@@ -113,8 +113,8 @@ KNOWN: tuple[tuple[Sign, Named], ...] = (
         Named("Mamba-2", "sizes of its heads and groups, which stand in config.json", _FOLDER),
     ),
     (
-        names(r"(^|\.)A_log$", r"(^|\.)x_proj\.weight$"),
-        Named("Mamba with other parts", _FORWARD, _FACTORY),
+        names(r"\.mamba\.A_log$|\.mixer\.(Wqkv\.weight|A_b_log)$"),
+        Named("Mamba with other parts (Jamba, Vim, ..)", _FORWARD, _FACTORY),
     ),
     (
         names(r"kernel\.(\w+\.)?log_dt$"),
