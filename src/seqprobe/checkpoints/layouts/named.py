@@ -109,7 +109,7 @@ KNOWN: tuple[tuple[Sign, Named], ...] = (
         ),
     ),
     (
-        names(r"(^|\.)mixer\.dt_bias$"),
+        both(names(r"(^|\.)mixer\.dt_bias$"), without(r"^config\.json$")),
         Named("Mamba-2", "sizes of its heads and groups, which stand in config.json", _FOLDER),
     ),
     (
@@ -159,7 +159,10 @@ KNOWN: tuple[tuple[Sign, Named], ...] = (
         Named("model of images", "a sequence that it reads", _OTHER),
     ),
     (
-        names(r"(^|\.)word_embeddings\.weight$", r"attention\.(self\.query|q_lin)\.weight$"),
+        both(
+            names(r"(^|\.)word_embeddings\.weight$", r"attention\.(self\.query|q_lin)\.weight$"),
+            without(r"^config\.json$"),
+        ),
         Named("BERT or a relative", _CONFIG, _FOLDER),
     ),
     (

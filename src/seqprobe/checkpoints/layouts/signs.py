@@ -8,6 +8,7 @@ from functools import cached_property
 from seqprobe.checkpoints.contents import Contents
 
 _LONGEST = 200
+_FILTERS = ("weight", "weight_v", "weight.original1")  # the latter where their norm is apart
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def over_images(evidence: Evidence) -> bool:
 
 
 def over_time(evidence: Evidence) -> bool:
-    """Convolutions in one direction, over more than one step."""
-    return any(len(shape) == 3 and shape[0] > 1 and shape[2] > 1 for shape in evidence.shapes)
+    """Convolutions in one direction, over steps and channels; tables of positions are none."""
+    return any(
+        name.endswith(_FILTERS) and len(shape) == 3 and min(shape[1:]) > 1
+        for name, shape in zip(evidence.contents.weights, evidence.shapes, strict=True)
+    )
 
 
 def _lines(texts: Iterable[str]) -> str:
