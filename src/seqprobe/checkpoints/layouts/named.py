@@ -78,7 +78,7 @@ KNOWN: tuple[tuple[Sign, Named], ...] = (
     ),
     (
         names(r"^(_text_field_embedder|_source_embedder|_token_embedder|_contextualizer)\."),
-        Named("AllenNLP model", "its code, which config.json names", _FACTORY),
+        Named("AllenNLP model", "its code, which its configuration names", _FACTORY),
     ),
     (
         names(r"^(joiner|joint|joint_network|transcriber)\."),
