@@ -17,6 +17,7 @@ from seqprobe.checkpoints.layouts import litgpt
 from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates.litgpt import LitGPT
+from seqprobe.checkpoints.templates.rotary import rotated
 
 State = dict[str, Tensor]
 VOCAB, WIDTH, HIDDEN = 31, 16, 24
@@ -96,7 +97,7 @@ CASES = {
         {
             "rope_parameters": {
                 "rope_type": "llama3",
-                "rope_theta": 500.0,
+                "rope_theta": 10.0,
                 "factor": 8.0,
                 "low_freq_factor": 1.0,
                 "high_freq_factor": 4.0,
@@ -105,7 +106,7 @@ CASES = {
         },
         LLAMA
         | {
-            "rope_base": 500,
+            "rope_base": 10,
             "rope_adjustments": {
                 "factor": 8.0,
                 "low_freq_factor": 1.0,
@@ -239,6 +240,19 @@ def test_queries_keys_and_values_in_the_new_order(written: Callable[..., Path]) 
     torch.testing.assert_close(rebuilt(path)(TOKENS), model(TOKENS).logits, atol=1e-6, rtol=1e-5)
 
 
+def test_groups_in_the_old_order(written: Callable[..., Path]) -> None:
+    """Each group's queries, then its key and its value."""
+    case = CASES["llama, grouped"]
+    model, width = original(case), 4
+    state = {}
+    for name, tensor in renamed(model.state_dict(), case.names).items():
+        heads = list(tensor.split(width))  # of 4 queries, 2 keys, 2 values
+        old = [heads[n] for n in (0, 1, 4, 6, 2, 3, 5, 7)] if "attn.qkv" in name else [tensor]
+        state[name.replace("attn.qkv", "attn.attn")] = torch.cat(old)
+    module = rebuilt(written(state, COMMON | case.config))
+    torch.testing.assert_close(module(TOKENS), model(TOKENS).logits, atol=1e-6, rtol=1e-5)
+
+
 def test_norms_without_weights(written: Callable[..., Path]) -> None:
     """As OLMo's: each row has mean zero and variance one."""
     settings = COMMON | {"name": "OLMo-1B", "bias": False, "rotary_percentage": 1.0}
@@ -322,12 +336,13 @@ def test_every_tensor_counts(written: Callable[..., Path]) -> None:
     assert refused(written(state, COMMON | case.config))
 
 
-def test_half_precision_keeps_late_positions(written: Callable[..., Path]) -> None:
-    """Angles in half precision would be off by whole turns after a few hundred steps."""
-    case = CASES["llama, grouped"]
-    module = rebuilt(
-        written(renamed(original(case).state_dict(), case.names), COMMON | case.config)
-    )
-    tokens = torch.randint(VOCAB, (1, 600))
-    exact, rough = module(tokens), module.bfloat16()(tokens).float()
-    assert torch.nn.functional.cosine_similarity(exact, rough, dim=-1).min() > 0.9
+def test_pairs_turn_as_complex_numbers_do() -> None:
+    """The third pair stays; angles stay exact at late positions in half precision too."""
+    steps = torch.tensor([1.0, 0.01])
+    x = torch.randn(1, 2, 3000, 6)
+    angles = torch.outer(torch.arange(3000.0), steps).double()
+    turned = torch.complex(x[..., :2], x[..., 2:4]) * torch.polar(torch.ones_like(angles), angles)
+    wanted = torch.cat((turned.real, turned.imag, x[..., 4:]), dim=-1).float()
+    torch.testing.assert_close(rotated(x, steps), wanted, atol=1e-5, rtol=0)
+    rough = rotated(x.bfloat16(), steps).float()
+    torch.testing.assert_close(rough, wanted, atol=0.06, rtol=0.02)
