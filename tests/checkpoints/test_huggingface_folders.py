@@ -160,6 +160,17 @@ def test_older_names(saved: Callable[..., Path]) -> None:
     assert torch.equal(rebuilt(folder)(TOKENS), bert(TOKENS).logits)
 
 
+def test_a_base_in_which_a_part_is_called_like_another_base(saved: Callable[..., Path]) -> None:
+    options = {"vocab_size": VOCAB, "dim": 16, "n_layers": 1, "n_heads": 4, "hidden_dim": 24}
+    model = original("distilbert", options, "TokenClassification")
+    folder = saved(model)
+    (folder / "model.safetensors").unlink()
+    state = {n.removeprefix("distilbert."): tensor for n, tensor in model.state_dict().items()}
+    torch.save(state, folder / "pytorch_model.bin")
+    assert any(name.startswith("transformer.") for name in state)
+    assert torch.equal(rebuilt(folder)(TOKENS), model(TOKENS).logits)
+
+
 def test_what_the_configuration_tells(saved: Callable[..., Path]) -> None:
     assert claimed(saved(original(*MODELS["gpt2"]))).trained_length == 64
     assert claimed(saved(original(*MODELS["gpt2"]))).name == "transformers GPT2LMHeadModel"

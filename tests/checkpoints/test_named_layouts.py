@@ -13,6 +13,7 @@ from torch import nn
 from seqprobe.checkpoints.contents import Contents, Module
 from seqprobe.checkpoints.layouts import named, recurrent
 from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.layouts.signs import Evidence
 from seqprobe.checkpoints.layouts.unknown import unknown
 from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates import gpt, mamba
@@ -156,8 +157,10 @@ def test_masks_and_positions_are_no_convolutions() -> None:
     assert named.recognise(contents({**masks, "wte.weight": (31, 16)})) is None
 
 
-def test_a_name_of_a_million_letters_takes_no_time() -> None:
-    assert named.recognise(contents(["encoder." * 200_000, *PLAIN])) is None
+def test_a_name_of_a_million_letters_is_not_searched() -> None:
+    long = contents(["encoder." * 200_000, *PLAIN], beside={"args." * 200_000: 1})
+    assert max(map(len, f"{Evidence(long).names} {Evidence(long).beside}".split())) == 200
+    assert named.recognise(long) is None
 
 
 class Recurrent(nn.Module):

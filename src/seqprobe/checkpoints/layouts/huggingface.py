@@ -39,7 +39,7 @@ _RENAMED = {
     r"^embed_out\.": "lm_head.",
 }
 _TABLES = re.compile(r".*(masked_bias|rotary_emb\.inv_freq|position_ids|causal_mask)")
-_OTHERS_TO_DECIDE = {"attn_implementation", "experts_implementation", "torch_dtype", "dtype"}
+_KERNELS = {"attn_implementation", "experts_implementation"}
 
 
 def recognise(contents: Contents) -> Layout | Named | None:
@@ -73,11 +73,11 @@ def _architecture(config: Mapping[str, Any]) -> str:
 
 
 def _inert(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what chooses kernels, which transformers might fetch, and number formats."""
+    """Without what chooses kernels, which transformers might fetch from somewhere."""
     return {
         name: value
         for name, value in config.items()
-        if not str(name).startswith("_") and name not in _OTHERS_TO_DECIDE
+        if not str(name).startswith("_") and name not in _KERNELS
     }
 
 
