@@ -1,0 +1,73 @@
+"""Numbers that are tokens already: a list as text, an array of numpy, or nanoGPT's train.bin."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from seqprobe.errors import FileError
+from seqprobe.sequences.integer_files import NUMPY, array_of
+
+DIGITS = 9
+_LIST = re.compile(rb"[\d,\s]*")
+_WIDEST_HIGH_HALF = 16
+
+
+@dataclass(frozen=True)
+class Integers:
+    """`size` is that of the model, for the numbers do not tell."""
+
+    size: int
+    name: str = "integers"
+    unit: str = "integers"
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return [str(token) for token in range(self.size)]
+
+    def encode(self, text: bytes) -> Int[Tensor, " tokens"]:
+        if text.startswith(NUMPY):
+            numbers = array_of(text, "")
+        else:
+            numbers = _listed(text) if is_list(text) else _binary(text)
+        return torch.from_numpy(numbers.astype(np.int32))
+
+
+def is_list(text: bytes) -> bool:
+    """Whether it is text: integers with whitespace or commas between them."""
+    return _LIST.fullmatch(text) is not None
+
+
+def _listed(text: bytes) -> np.ndarray:
+    pieces = text.replace(b",", b" ").split()
+    longest = max(pieces, key=len, default=b"")
+    if len(longest) > DIGITS:
+        raise _no_tokens(f"the number {longest[:20].decode()}")
+    return np.array(pieces, dtype=f"S{DIGITS}").astype(np.int64)
+
+
+def _binary(text: bytes) -> np.ndarray:
+    if len(text) % 2:
+        raise _no_tokens(f"{len(text):,} bytes of something else")
+    halves = np.frombuffer(text, dtype="<u2")
+    wide = len(text) % 4 == 0 and _are_halves(low=halves[::2], high=halves[1::2])
+    return np.frombuffer(text, dtype="<u4") if wide else halves
+
+
+def _are_halves(low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether these are numbers of 32 bits: the upper halves are zero, or small as no token is."""
+    return not high.any() or bool(high.max() < _WIDEST_HIGH_HALF <= low.max())
+
+
+def _no_tokens(got: str) -> FileError:
+    return FileError(
+        "the data are no tokens",
+        got=got,
+        expected="integers with whitespace or commas between them, an .npy file of integers, or "
+        "uint16 or uint32 as nanoGPT writes them",
+        do="Check --data, or use another --tokenizer.",
+    )
