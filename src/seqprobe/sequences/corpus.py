@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -156,5 +157,4 @@ def corpus_of(name: str, train: bytes, held_out: bytes, **more: Any) -> Corpus:
 
 
 def _tensor(text: bytes) -> UInt8[Tensor, " bytes"]:
-    buffer = bytearray(text or b"0")  # an empty one is refused
-    return torch.frombuffer(buffer, dtype=torch.uint8)[: len(text)]
+    return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())

@@ -37,15 +37,21 @@ def rows_of(path: Path) -> Iterator[Row] | None:
 
 
 def _table(path: Path) -> Iterator[Row] | None:
-    text = _text(path)
+    text = unmarked(path)
     reader = csv.DictReader(io.StringIO(text), delimiter=DELIMITERS[path.suffix], strict=True)
-    if not set(reader.fieldnames or ()) >= COLUMNS:
-        return None
-    return _read(reader, path.name)
+    return _read(reader, path.name) if set(_columns(reader)) >= COLUMNS else None
 
 
-def _text(path: Path) -> str:
-    """Excel marks UTF-8 by a first character that is no part of the text."""
+def _columns(reader: csv.DictReader) -> Sequence[str]:
+    """None where the first line is no line of a table."""
+    try:
+        return reader.fieldnames or ()
+    except csv.Error:
+        return ()
+
+
+def unmarked(path: Path) -> str:
+    """The text of a file. Excel marks UTF-8 by a first character that is no part of the text."""
     return decoded(bytes_of(path), path.name).removeprefix("\ufeff")
 
 
@@ -56,11 +62,11 @@ def _read(reader: csv.DictReader, where: str) -> Iterator[Row]:
                 raise damaged(where, reader.line_num, "too many or too few columns")
             yield Row(reader.line_num, row["text"], row["label"])
     except csv.Error as error:
-        raise damaged(where, reader.line_num, str(error)) from error
+        raise damaged(where, reader.reader.line_num, str(error)) from error
 
 
 def _json_lines(path: Path) -> Iterator[Row] | None:
-    lines = _text(path).split("\n")
+    lines = unmarked(path).split("\n")
     if not set(_object(lines[0]) or ()) >= COLUMNS:
         return None
     return _parsed(lines, path.name)

@@ -1,15 +1,15 @@
 """Series of numbers in files: arrays of numpy, and tables."""
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 
 from seqprobe.sequences import arrays
 from seqprobe.sequences.corpus import bytes_of
-from seqprobe.sequences.labelled_rows import DELIMITERS
+from seqprobe.sequences.labelled_rows import DELIMITERS, unmarked
 from seqprobe.sequences.series import Series, no_series, series_of
-from seqprobe.sequences.tokenizers.tokenizer import decoded
 
 
 def read_series(path: Path) -> Series:
@@ -22,29 +22,31 @@ def read_series(path: Path) -> Series:
     """
     content = bytes_of(path)
     if path.suffix in DELIMITERS:
-        return series_of(path.name, content, _table(content, path))
+        return series_of(path.name, content, _table(path))
     values = arrays.loaded(content)
     if not isinstance(values, np.ndarray):
         raise no_series(path.name, arrays.DAMAGED)
     return series_of(path.name, content, values)
 
 
-def _table(content: bytes, path: Path) -> np.ndarray:
-    delimiter = DELIMITERS[path.suffix]
-    lines = [line for line in decoded(content, path.name).split("\n") if line.strip()]
-    first = next(csv.reader(lines[:1], delimiter=delimiter), [])
-    rows = lines if all(map(_is_number, first)) else lines[1:]
-    if not rows:
-        raise no_series(path.name, "no rows of numbers")
+def _table(path: Path) -> np.ndarray:
+    reader = csv.reader(io.StringIO(unmarked(path)), delimiter=DELIMITERS[path.suffix])
+    rows: list[list[float]] = []
     try:
-        return np.loadtxt(rows, delimiter=delimiter, ndmin=2, comments=None)
-    except ValueError as error:
-        raise no_series(path.name, str(error).split(";")[0].rstrip(".")) from error
+        for row in filter(None, reader):
+            numbers = _numbers(row)
+            if numbers and len(numbers) == len(rows[0] if rows else numbers):
+                rows.append(numbers)
+            elif rows or reader.line_num > 1:
+                raise no_series(path.name, f"{','.join(row)[:40]!r} in line {reader.line_num:,}")
+    except csv.Error as error:
+        raise no_series(path.name, f"{error} in line {reader.line_num:,}") from error
+    return np.array(rows)
 
 
-def _is_number(text: str) -> bool:
+def _numbers(row: list[str]) -> list[float]:
+    """None at all, if one of them is something else."""
     try:
-        float(text)
+        return [float(number) for number in row]
     except ValueError:
-        return False
-    return True
+        return []

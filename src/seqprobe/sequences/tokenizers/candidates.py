@@ -79,7 +79,7 @@ def _asked(
     return named[asked]() if asked in named else [_in_file(Path(asked))]
 
 
-def _stated(vocabulary: Vocabulary | None, kind: type[Tokenizer]) -> list[Tokenizer]:
+def _stated(vocabulary: Vocabulary | None, kind: type[Characters] | type[Words]) -> list[Tokenizer]:
     """By the checkpoint, if it is of this kind."""
     stated = [tokenizer_of(vocabulary, CHECKPOINTS_OWN)] if vocabulary else []
     return [tokenizer for tokenizer in stated if isinstance(tokenizer, kind)]

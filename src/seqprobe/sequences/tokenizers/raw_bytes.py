@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -23,4 +24,4 @@ class Bytes:
         return [chr(byte) for byte in range(BYTES)]
 
     def encode(self, text: bytes) -> Int[Tensor, " tokens"]:
-        return torch.frombuffer(bytearray(text), dtype=torch.uint8).int()
+        return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).astype(np.int32))
