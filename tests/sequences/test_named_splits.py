@@ -107,7 +107,11 @@ class TestIntegers:
 class TestCut:
     """The last tenth of a file begins anywhere; its tokens do not."""
 
-    @pytest.mark.parametrize("text", ["ab cd" * 40, "水火木" * 30, "x\r\n" * 67, "é " * 33])
+    @pytest.mark.parametrize(
+        "text",
+        ["ab cd" * 40, "水火木" * 30, "x\r\n" * 67, "é " * 33],
+        ids=["words", "no words", "lines", "characters of two bytes"],
+    )
     def test_within_a_word_or_character(self, tmp_path: Path, text: str) -> None:
         for more in range(8):
             whole = "-" * more + text

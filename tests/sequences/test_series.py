@@ -1,10 +1,12 @@
 """The user's own series of numbers, for models that read real values."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import seqprobe
 from seqprobe.errors import FileError, UsageError
@@ -132,7 +134,16 @@ def test_without_data_noise_is_fed() -> None:
     assert isinstance(noise_for(None, 2, torch.float32, 0), NoiseStream)
 
 
-def test_models_are_measured_on_them(tmp_path: Path) -> None:
+def test_models_are_measured_on_them_and_on_noise_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, noise = NoiseStream.take, []
+
+    def take(self: NoiseStream, numbers: Sequence[int], length: int) -> Tensor:
+        noise.append(self.features)
+        return original(self, numbers, length)
+
+    monkeypatch.setattr(NoiseStream, "take", take)
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(2, 80, 4)))
     report = seqprobe.analyze(
         zoo.leaky(0.5),
@@ -145,4 +156,5 @@ def test_models_are_measured_on_them(tmp_path: Path) -> None:
     assert report.data.source == "a.npy, 2 series of 80 x 4 numbers"
     assert (report.data.tokenizer, report.data.split) == ("none", "all of it")
     assert report["gradient-decay"].metrics["at_distance"].value == pytest.approx(0.5**4, rel=1e-5)
+    assert set(noise) == {4}, "independent inputs, for comparison"
     assert not [check.error for check in report.checks if check.status == "error"]
