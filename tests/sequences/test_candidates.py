@@ -99,6 +99,12 @@ class TestNothingAsked:
             names(None, read_corpus(str(tmp_path / "high.txt")), 3)[0] == "characters (3, sorted)"
         )
 
+    def test_long_numbers_are_characters(self, tmp_path: Path) -> None:
+        (tmp_path / "pi.txt").write_text("31415926535897932384626433832795028841971693993751\n" * 9)
+        corpus = read_corpus(str(tmp_path / "pi.txt"))
+        assert names(None, corpus, 11)[0] == "characters (11, sorted)"
+        assert names(None, corpus, 100) == ["bytes"]
+
     def test_binary_integers_are_nothing_else(self, tmp_path: Path) -> None:
         np.save(tmp_path / "ids.npy", np.arange(100))
         corpus = read_corpus(str(tmp_path / "ids.npy"))

@@ -162,13 +162,26 @@ class TestIntegers:
         numbers = np.array([70_000, 12, 65_600, 3], dtype=np.uint32)
         assert ids(Integers(50_257), numbers.tobytes()) == numbers.tolist()
 
-    def test_something_else(self) -> None:
+    @pytest.mark.parametrize(
+        ("text", "got"),
+        [
+            (b"\xff\xff\xff", "an odd number of bytes"),
+            (b"some words of prose are even", "text of another kind"),
+            ("prosaïque".encode(), "text of another kind"),
+            (b"1 1234567890 21", "an odd number of bytes"),
+            (b"1 1234567890 2", "text of another kind"),
+        ],
+    )
+    def test_something_else(self, text: bytes, got: str) -> None:
         with pytest.raises(
-            FileError, match=r"no tokens; got 11 bytes of something else; expected i"
+            FileError, match=rf"the data are no tokens; got {got}; expected integers"
         ):
-            Integers(10).encode(b"hello world")
-        with pytest.raises(FileError, match=r"got the number 12345678901; "):
-            Integers(10).encode(b"1 12345678901 2")
+            Integers(2**31).encode(text)
+
+    def test_nothing(self) -> None:
+        assert ids(Integers(10), b"") == []
+        assert not is_list(b"")
+        assert not is_list(b", \n")
 
     @pytest.mark.parametrize(
         ("array", "got"),

@@ -3,26 +3,25 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seqprobe.errors import FileError, UsageError
+from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import Corpus, bytes_of
 from seqprobe.sequences.tokenizers.characters import Characters
-from seqprobe.sequences.tokenizers.held_out import held_out_tokens
+from seqprobe.sequences.tokenizers.counted import both_orders, by_size, decoded_texts
+from seqprobe.sequences.tokenizers.held_out import highest_token
 from seqprobe.sequences.tokenizers.hugging_face import (
     FILE,
     HuggingFace,
     hugging_face,
     is_hugging_face,
 )
-from seqprobe.sequences.tokenizers.integers import Integers, is_list
+from seqprobe.sequences.tokenizers.integers import Integers
 from seqprobe.sequences.tokenizers.raw_bytes import Bytes
-from seqprobe.sequences.tokenizers.tokenizer import Tokenizer, decoded
+from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 from seqprobe.sequences.tokenizers.vocabulary import entries_of, tokenizer_of
 from seqprobe.sequences.tokenizers.words import Words
 
 Vocabulary = Sequence[str | bytes]
 NAMES = ("bytes", "char", "word", "ints", "hf")
-LARGEST_FOR_BYTES = 512
-GPT_2 = range(50_257, 50_305)
 CHECKPOINTS_OWN = "vocabulary of the checkpoint"
 
 
@@ -53,13 +52,13 @@ def candidates(
     if asked is not None:
         return _fitting(_asked(asked, corpus, vocab_size, vocabulary, folder), corpus, vocab_size)
     if corpus.integers:
-        return _fitting([Integers(vocab_size)], corpus, vocab_size)
+        return [Integers(vocab_size)]
     if vocabulary:
         return [tokenizer_of(vocabulary, CHECKPOINTS_OWN)]
     beside = _beside(folder)
     if beside and beside.size <= vocab_size:
         return [beside]
-    return _by_size(corpus, vocab_size)
+    return by_size(corpus, vocab_size)
 
 
 def _asked(
@@ -71,8 +70,10 @@ def _asked(
 ) -> Sequence[Tokenizer]:
     named: dict[str, Callable[[], Sequence[Tokenizer]]] = {
         "bytes": lambda: [Bytes()],
-        "char": lambda: _stated(vocabulary, Characters) or _both_orders(_decoded(corpus)),
-        "word": lambda: _stated(vocabulary, Words) or [Words.by_first_appearance(_decoded(corpus))],
+        "char": lambda: _stated(vocabulary, Characters) or both_orders(decoded_texts(corpus)),
+        "word": lambda: (
+            _stated(vocabulary, Words) or [Words.by_first_appearance(decoded_texts(corpus))]
+        ),
         "ints": lambda: [Integers(vocab_size)],
         "hf": lambda: [_beside(folder) or _none_beside(folder)],
     }
@@ -83,14 +84,6 @@ def _stated(vocabulary: Vocabulary | None, kind: type[Characters] | type[Words])
     """By the checkpoint, if it is of this kind."""
     stated = [tokenizer_of(vocabulary, CHECKPOINTS_OWN)] if vocabulary else []
     return [tokenizer for tokenizer in stated if isinstance(tokenizer, kind)]
-
-
-def _both_orders(texts: Sequence[str]) -> list[Tokenizer]:
-    return [Characters.sorted(texts), Characters.by_first_appearance(texts)]
-
-
-def _decoded(corpus: Corpus) -> list[str]:
-    return [decoded(text, corpus.source) for text in corpus.texts()]
 
 
 def _beside(folder: Path | None) -> HuggingFace | None:
@@ -123,7 +116,7 @@ def _in_file(path: Path) -> Tokenizer:
 def _fitting(tokenizers: Sequence[Tokenizer], corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
     """Those with no more tokens than the model, at least in the text that is measured on."""
     large = {
-        tokenizer.name: _highest(tokenizer, corpus)
+        tokenizer.name: highest_token(tokenizer, corpus)
         for tokenizer in tokenizers
         if tokenizer.size > vocab_size
     }
@@ -138,57 +131,3 @@ def _fitting(tokenizers: Sequence[Tokenizer], corpus: Corpus, vocab_size: int) -
             do="Give the tokenizer, or the text, that the model was trained with.",
         )
     return fitting
-
-
-def _highest(tokenizer: Tokenizer, corpus: Corpus) -> int:
-    tokens = held_out_tokens(corpus, tokenizer)
-    return int(tokens.max()) if len(tokens) else 0
-
-
-def _by_size(corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
-    fitting = [*_listed(corpus, vocab_size), *_counted(corpus, vocab_size)]
-    if fitting:
-        return fitting
-    if vocab_size <= LARGEST_FOR_BYTES and _highest(Bytes(), corpus) < vocab_size:
-        return [Bytes()]
-    padded = " (GPT-2's byte pairs, padded?)" if vocab_size in GPT_2 else ""
-    raise UsageError(
-        "the data is in another vocabulary than the model's",
-        where=corpus.source,
-        got=_sizes(corpus),
-        expected=f"{vocab_size:,} tokens{padded}",
-        do="Give --tokenizer tokenizer.json or a vocabulary file, --data train.bin --tokenizer "
-        "ints, or `--data synthetic:iid`.",
-    )
-
-
-def _listed(corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
-    """Integers, where the text is nothing else and none is too large."""
-    integers = Integers(vocab_size)
-    fits = is_list(corpus.held_out_text) and _highest(integers, corpus) < vocab_size
-    return [integers] if fits else []
-
-
-def _counted(corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
-    """Of bytes, characters in both orders, and words: those that are exactly so many."""
-    found: list[Tokenizer] = [Bytes()]
-    if (texts := _if_text(corpus)) is not None:
-        characters = Characters.sorted(texts)
-        orders = _both_orders(texts) if characters.size == vocab_size else []
-        found += [*orders, Words.by_first_appearance(texts, most=vocab_size)]
-    return [tokenizer for tokenizer in found if tokenizer.size == vocab_size]
-
-
-def _if_text(corpus: Corpus) -> list[str] | None:
-    try:
-        return _decoded(corpus)
-    except FileError:
-        return None
-
-
-def _sizes(corpus: Corpus) -> str:
-    texts = _if_text(corpus)
-    if texts is None:
-        return f"bytes {Bytes().size} (no UTF-8 text)"
-    counted = (Bytes(), Characters.sorted(texts), Words.by_first_appearance(texts))
-    return ", ".join(f"{tokenizer.unit} {tokenizer.size:,}" for tokenizer in counted)

@@ -13,3 +13,9 @@ def held_out_tokens(corpus: Corpus, tokenizer: Tokenizer) -> Int[Tensor, " token
     if isinstance(tokenizer, Bytes):
         return corpus.held_out.int()
     return tokenizer.encode(corpus.held_out_text)
+
+
+def highest_token(tokenizer: Tokenizer, corpus: Corpus) -> int:
+    """The highest number of a token in it."""
+    tokens = held_out_tokens(corpus, tokenizer)
+    return int(tokens.max()) if len(tokens) else 0

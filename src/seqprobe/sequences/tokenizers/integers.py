@@ -12,8 +12,7 @@ from torch import Tensor
 from seqprobe.errors import FileError
 from seqprobe.sequences.integer_files import NUMPY, array_of
 
-DIGITS = 9
-_LIST = re.compile(rb"[\d,\s]*")
+_LIST = re.compile(rb"[\s,]*+(?:\d{1,9}+(?:[\s,]++|\Z))++")
 _WIDEST_HIGH_HALF = 16
 
 
@@ -38,24 +37,28 @@ class Integers:
 
 
 def is_list(text: bytes) -> bool:
-    """Whether it is text: integers with whitespace or commas between them."""
+    """Whether it is text: integers of at most nine digits, whitespace or commas between them."""
     return _LIST.fullmatch(text) is not None
 
 
 def _listed(text: bytes) -> np.ndarray:
-    pieces = text.replace(b",", b" ").split()
-    longest = max(pieces, key=len, default=b"")
-    if len(longest) > DIGITS:
-        raise _no_tokens(f"the number {longest[:20].decode()}")
-    return np.array(pieces, dtype=f"S{DIGITS}").astype(np.int64)
+    return np.array(text.replace(b",", b" ").split()).astype(np.int64)
 
 
 def _binary(text: bytes) -> np.ndarray:
-    if len(text) % 2:
-        raise _no_tokens(f"{len(text):,} bytes of something else")
+    if len(text) % 2 or _is_text(text):
+        raise _no_tokens("an odd number of bytes" if len(text) % 2 else "text of another kind")
     halves = np.frombuffer(text, dtype="<u2")
     wide = len(text) % 4 == 0 and _are_halves(low=halves[::2], high=halves[1::2])
     return np.frombuffer(text, dtype="<u4") if wide else halves
+
+
+def _is_text(text: bytes) -> bool:
+    """Numbers of 16 bits have bytes of zero, or bytes that are no UTF-8."""
+    try:
+        return b"\0" not in text and bool(text.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 def _are_halves(low: np.ndarray, high: np.ndarray) -> bool:
