@@ -14,7 +14,10 @@ def list_data() -> None:
     from seqprobe_data import checkpoints
 
     click.echo("Streams for --data:")
-    click.echo("  FILE or FOLDER   text as bytes; a tenth is held out, and measured on")
+    click.echo("  FILE or FOLDER   text; a tenth, or test.txt, is held out, and measured on")
+    click.echo("  .csv .tsv .jsonl with `text` and `label`: labelled examples")
+    click.echo("  .npy .npz .csv   series of numbers, for models that read real values")
+    click.echo("  .bin .npy        numbers of tokens")
     click.echo("  stdlib           source text of this Python's standard library, likewise")
     click.echo("  synthetic:iid    independent, equally likely tokens")
     click.echo("  synthetic:copy   the same, the second half repeating the first")

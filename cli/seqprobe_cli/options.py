@@ -18,6 +18,12 @@ _OPTIONS = (
         "[default: text that the model itself writes]",
     ),
     click.option(
+        "--tokenizer",
+        metavar="NAME",
+        help="bytes, char, word, ints, hf, or a vocabulary file.  "
+        "[default: what fits the model's vocabulary]",
+    ),
+    click.option(
         "--probe", "probes", multiple=True, metavar="NAME", help="Only this one (repeat)."
     ),
     click.option("--distance", type=click.IntRange(1), help="The distance that matters to you."),

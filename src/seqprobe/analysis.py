@@ -37,15 +37,18 @@ class Request:
     """What the user asks for, apart from the model.
 
     `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for text
-    that the model itself writes. `probes`: ids, or None for all. `distance`: the distance that
-    matters to the user. `length`: of the sequences; None for the longest useful one that the
-    model takes. `limit`: sequences per probe, in place of each probe's own number. `precision`,
-    `exact`, `effort` and `attribution` go to the probes that know them. `need`: what the model has
-    to be fit for, such as `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory`
-    and `settings` are for checkpoints. `command` is kept in the report.
+    that the model itself writes; series of numbers for models of real values. `tokenizer`: of the
+    text: bytes, char, word, ints, hf, a vocabulary file, or None for what fits the model.
+    `probes`: ids, or None for all. `distance`: the distance that matters to the user. `length`:
+    of the sequences; None for the longest useful one that the model takes. `limit`: sequences per
+    probe, in place of each probe's own number. `precision`, `exact`, `effort` and `attribution`
+    go to the probes that know them. `need`: what the model has to be fit for, such as
+    `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory` and `settings` are for
+    checkpoints. `command` is kept in the report.
     """
 
     data: str | None = None
+    tokenizer: str | None = None
     probes: tuple[str, ...] | None = None
     distance: int | None = None
     length: int | None = None
@@ -78,8 +81,8 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
     Args:
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
-        **request: the fields of `Request`: data, probes, distance, length, limit, precision,
-            exact, effort, attribution, need, seed, device, dtype, factory, settings.
+        **request: the fields of `Request`: data, tokenizer, probes, distance, length, limit,
+            precision, exact, effort, attribution, need, seed, device, dtype, factory, settings.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -183,12 +186,15 @@ class _Analysis:
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),
             length=self.length,
             seed=asked.seed,
+            tokenizer=asked.tokenizer,
         )
 
     def _symbols(self) -> Stream:
-        """The iid stream; for real-valued inputs the noise is independent already."""
-        if self.alphabet is None or self.model.vocab_size is None:
-            return self.data
+        """The independent stream: noise, for real-valued inputs."""
+        if self.model.features:
+            return NoiseStream(self.model.features, self.model.dtype, self.asked.seed)
+        assert self.alphabet is not None
+        assert self.model.vocab_size is not None
         return IidStream(self.alphabet, self.model.vocab_size, self.asked.seed)
 
     def _demands(self) -> Demands:

@@ -155,10 +155,10 @@ def _data_record(data: Stream, result: Run, length: int, floor: float | None) ->
     return DataRecord(
         source=data.source,
         sha256=data.sha256,
-        tokenizer="none" if data.frequencies is None else "bytes" if data.sha256 else "tokens",
+        tokenizer=data.tokenization,
         sequences=sequences,
         tokens=sequences * length,
-        split="held out" if data.sha256 else "",
+        split=data.split,
         unigram_nll=floor,
     )
 

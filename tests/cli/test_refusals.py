@@ -165,10 +165,10 @@ class TestRequests:
 
     def test_another_vocabulary(self, refuse: Refuse, short: Path, text: Path) -> None:
         said = refuse(2, "analyze", short, "--data", text, "--length", "16")
-        assert "book.txt: the data is in another vocabulary than the model's; got byte 1" in said
-        assert (
-            "expected tokens below 9. Give data in the model's own tokens, or `--data syn" in said
-        )
+        assert "book.txt: the data is in another vocabulary than the model's; got bytes " in said
+        assert "expected 9 tokens. Give --tokenizer tokenizer.json or a vocabulary file, " in said
+        said = refuse(2, "analyze", short, "--data", text, "--length", "16", "--tokenizer", "bytes")
+        assert "book.txt: the tokenizer knows more tokens than the model; got bytes, of" in said
 
     def test_longer_than_the_context(self, refuse: Refuse, short: Path) -> None:
         said = refuse(3, "analyze", short, *SMALL)

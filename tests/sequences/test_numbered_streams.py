@@ -157,8 +157,11 @@ class TestChoice:
     def test_another_vocabulary(self, book: Path) -> None:
         with pytest.raises(UsageError, match=r"^book.txt: the data is in another vocabulary") as e:
             self.named(str(book), 10)
-        e.match(r"got byte \d+; expected tokens below 10\. Give data in the model's own tokens")
+        e.match(r"got bytes 256 \(no UTF-8 text\); expected 10 tokens\. Give --tokenizer")
         assert e.value.exit_code == 2
+        with pytest.raises(UsageError, match=r"^book.txt: the data is in another vocab") as e:
+            CorpusStream(read_corpus(str(book)), 10)
+        e.match(r"got token 250 of bytes; expected tokens below 10\. Give data in the model's own")
 
     def test_too_short(self, book: Path) -> None:
         stream = self.named(str(book), 256)

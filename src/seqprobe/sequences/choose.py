@@ -1,13 +1,18 @@
 """Which stream the user's words mean."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from seqprobe.errors import UsageError
-from seqprobe.sequences.corpus import read_corpus
+from seqprobe.sequences.corpus import Corpus, read_corpus
+from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
+from seqprobe.sequences.labelled_rows import DELIMITERS
+from seqprobe.sequences.series import SeriesStream
+from seqprobe.sequences.series_files import read_series
 from seqprobe.sequences.streams import (
     CopyStream,
     CorpusStream,
@@ -16,11 +21,13 @@ from seqprobe.sequences.streams import (
     SampledStream,
     Stream,
 )
+from seqprobe.sequences.tokenizers.candidates import candidates
+from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
 SYMBOLS = 8
 SMALL_VOCABULARY = 16
 SYNTHETIC = ("synthetic:iid", "synthetic:copy")
-TOKEN_BYTES = 256
+SERIES = (".npy", ".npz", *DELIMITERS)
 
 
 def stream_for(
@@ -31,8 +38,14 @@ def stream_for(
     sequences: int,
     length: int,
     seed: int,
+    tokenizer: Tokenizer | str | None = None,
+    reversed: bool = False,
 ) -> Stream:
-    """A named stream of tokens; without a name, text that the model itself writes."""
+    """A named stream of tokens; without a name, text that the model itself writes.
+
+    `tokenizer`: of texts; or what to look for, as for `candidates`, of which the first is taken.
+    `reversed`: texts are fed backwards.
+    """
     if data is None:
         return SampledStream(predict, vocab_size, seed, sequences, length)
     symbols = IidStream(_spread(vocab_size), vocab_size, seed)
@@ -46,19 +59,49 @@ def stream_for(
             expected=f"one of {', '.join(SYNTHETIC)}",
             do="See `seqprobe data list`.",
         )
-    return CorpusStream(read_corpus(data), vocab_size, seed)
+    corpus = corpus_named(data)
+    if tokenizer is None or isinstance(tokenizer, str):
+        tokenizer = candidates(tokenizer, corpus, vocab_size=vocab_size)[0]
+    return CorpusStream(corpus, vocab_size, seed, tokenizer, reversed)
 
 
-def noise_for(data: str | None, features: int, dtype: torch.dtype, seed: int) -> NoiseStream:
-    """The only stream for models that read real-valued features."""
-    if data is not None:
+def corpus_named(data: str) -> Corpus:
+    """The text in a file or folder; of labelled texts, without their labels."""
+    labelled = read_labelled(Path(data))
+    if isinstance(labelled, LabelledSeries):
+        raise UsageError(
+            "the model reads tokens, not real-valued features",
+            got=f"data {data!r}",
+            expected="text, or lists of integers",
+            do="Give data in the model's own tokens, or `--data synthetic:iid`.",
+        )
+    return labelled.corpus if isinstance(labelled, LabelledText) else read_corpus(data)
+
+
+def noise_for(
+    data: str | None, features: int, dtype: torch.dtype, seed: int
+) -> NoiseStream | SeriesStream:
+    """For models that read real-valued features: noise, or the user's own series."""
+    if data is None:
+        return NoiseStream(features, dtype, seed)
+    path = Path(data)
+    if path.suffix not in SERIES or isinstance(labelled := read_labelled(path), LabelledText):
         raise UsageError(
             "the model reads real-valued features, not tokens",
             got=f"data {data!r}",
-            expected="no data: noise is fed",
-            do="Leave the data out.",
+            expected=f"series of numbers ({', '.join(SERIES)}), or no data: noise is fed",
+            do="Leave the data out, or give such a file.",
         )
-    return NoiseStream(features, dtype, seed)
+    series = labelled.series if labelled else read_series(path)
+    if series.values.shape[2] != features:
+        raise UsageError(
+            "the data has another number of features than the model",
+            where=series.source,
+            got=f"{series.values.shape[2]} features",
+            expected=f"{features}",
+            do="Give the columns that the model was trained on, in their order.",
+        )
+    return SeriesStream(series, dtype, seed)
 
 
 def alphabet_of(stream: Stream) -> Int[Tensor, " symbols"] | None:

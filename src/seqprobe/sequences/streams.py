@@ -11,6 +11,9 @@ from torch import Tensor
 from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import Corpus
 from seqprobe.sequences.generator import generator
+from seqprobe.sequences.tokenizers.held_out import held_out_tokens
+from seqprobe.sequences.tokenizers.raw_bytes import Bytes
+from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
 
 @runtime_checkable
@@ -25,6 +28,16 @@ class Stream(Protocol):
     @property
     def sha256(self) -> str:
         """Of the text behind it, if there is one."""
+        ...
+
+    @property
+    def tokenization(self) -> str:
+        """What made its tokens: the name of a tokenizer, "tokens", or "none"."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Which part of the text behind it is used, if there is one."""
         ...
 
     @property
@@ -49,20 +62,25 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class CorpusStream:
-    """Windows of held-out text, as bytes."""
+    """Windows of held-out text, in tokens; `reversed` feeds the text backwards."""
 
     corpus: Corpus
     vocab_size: int
     seed: int = 0
+    tokenizer: Tokenizer = field(default_factory=Bytes)
+    reversed: bool = False
+    tokens: Int[Tensor, " tokens"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        highest = int(self.corpus.held_out.max())
+        tokens = held_out_tokens(self.corpus, self.tokenizer)
+        object.__setattr__(self, "tokens", tokens.flip(0) if self.reversed else tokens)
+        highest = int(tokens.max()) if len(tokens) else 0
         if highest >= self.vocab_size:
             raise UsageError(
                 "the data is in another vocabulary than the model's",
                 where=self.corpus.source,
-                got=f"byte {highest}",
-                expected=f"tokens below {self.vocab_size}",
+                got=f"token {highest:,} of {self.tokenizer.name}",
+                expected=f"tokens below {self.vocab_size:,}",
                 do="Give data in the model's own tokens, or `--data synthetic:iid`.",
             )
 
@@ -72,35 +90,48 @@ class CorpusStream:
 
     @property
     def source(self) -> str:
-        return f"{self.corpus.source}, held-out text as bytes"
+        backwards = ", backwards" if self.reversed else ""
+        part = "all" if self.corpus.whole else "held-out"
+        return f"{self.corpus.source}, {part} text as {self.tokenizer.unit}{backwards}"
+
+    @property
+    def tokenization(self) -> str:
+        return self.tokenizer.name
+
+    @property
+    def split(self) -> str:
+        return "all of it" if self.corpus.whole else "held out"
 
     @property
     def frequencies(self) -> Float[Tensor, " vocab"]:
-        counts = torch.bincount(self.corpus.held_out.int(), minlength=self.vocab_size)
+        counts = torch.bincount(self.tokens, minlength=self.vocab_size)
         return counts.double() / counts.sum()
 
     @property
     def texts(self) -> Sequence[str]:
-        return [chr(byte) for byte in range(self.vocab_size)]
+        """Tokens that the tokenizer does not know go by their numbers."""
+        known = self.tokenizer.texts[: self.vocab_size]
+        return [*known, *(f"<{token}>" for token in range(len(known), self.vocab_size))]
 
     @property
     def longest(self) -> int:
-        return len(self.corpus.held_out)
+        return len(self.tokens)
 
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
-        last = len(self.corpus.held_out) - length
+        last = len(self.tokens) - length
         if last < 0:
+            held_out = "" if self.corpus.whole else "held-out "
             raise UsageError(
                 "the data is shorter than one sequence",
                 where=self.corpus.source,
-                got=f"{len(self.corpus.held_out)} held-out bytes",
+                got=f"{len(self.tokens)} {held_out}{self.tokenizer.unit}",
                 expected=f"at least {length}",
                 do="Use more text, or a smaller --length.",
             )
         starts = [
             int(torch.randint(last + 1, (), generator=generator(self.seed, n))) for n in numbers
         ]
-        return torch.stack([self.corpus.held_out[s : s + length] for s in starts]).long()
+        return torch.stack([self.tokens[s : s + length] for s in starts]).long()
 
 
 @dataclass(frozen=True)
@@ -111,6 +142,8 @@ class IidStream:
     vocab_size: int
     seed: int = 0
     sha256: str = ""
+    tokenization: str = "tokens"
+    split: str = ""
     texts: None = None
     longest: None = None
 
@@ -136,6 +169,8 @@ class CopyStream:
 
     symbols: IidStream
     sha256: str = ""
+    tokenization: str = "tokens"
+    split: str = ""
     texts: None = None
     longest: None = None
 
@@ -161,6 +196,8 @@ class NoiseStream:
     seed: int = 0
     frequencies: None = None
     sha256: str = ""
+    tokenization: str = "none"
+    split: str = ""
     texts: None = None
     longest: None = None
 
@@ -190,6 +227,8 @@ class SampledStream:
     length: int = 256
     source: str = "text sampled from the model itself"
     sha256: str = ""
+    tokenization: str = "tokens"
+    split: str = ""
     texts: None = None
     _written: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
