@@ -77,4 +77,4 @@ def _described(tree: Any) -> str:
         return f"an object of {shown(tree.kind)}"
     if isinstance(tree, TensorSpec):
         return "one tensor without a name"
-    return f"a {type(tree).__name__}"
+    return f"a {type(tree).__name__.lower()}"
