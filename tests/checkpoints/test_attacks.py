@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from seqprobe.checkpoints import inert, objects, plain, search
 from seqprobe.checkpoints.formats import legacy, tar, torch_zip
 from seqprobe.checkpoints.formats import pickle as bare
-from seqprobe.checkpoints.opaque import Name, Object
+from seqprobe.checkpoints.pickles import inert, objects
+from seqprobe.checkpoints.pickles.opaque import Name, Object
 from seqprobe.checkpoints.tensors import Span
-from seqprobe.checkpoints.tree import contents_of
+from seqprobe.checkpoints.trees import plain, search
+from seqprobe.checkpoints.trees.tree import contents_of
 from seqprobe.errors import FileError
 
 
@@ -195,10 +196,10 @@ def test_a_state_for_a_function_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     "target",
     [
         *sorted(objects.MEANINGS),
-        "seqprobe.checkpoints.objects.MEANINGS",
-        "seqprobe.checkpoints.objects._list",
-        "seqprobe.checkpoints.inert._OPERATIONS",
-        "seqprobe.checkpoints.machine.Machine",
+        "seqprobe.checkpoints.pickles.objects.MEANINGS",
+        "seqprobe.checkpoints.pickles.objects._list",
+        "seqprobe.checkpoints.pickles.inert._OPERATIONS",
+        "seqprobe.checkpoints.pickles.machine.Machine",
     ],
 )
 def test_a_state_for_a_meaning_changes_nothing(target: str) -> None:

@@ -120,6 +120,20 @@ def same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
 
 
+def test_the_twin_that_safetensors_drops_comes_back(tmp_path: Path) -> None:
+    """`save_model` keeps one of two tied tensors; its metadata name the other."""
+    model = torch.nn.ModuleDict(
+        {"encoder": torch.nn.Embedding(5, 3), "decoder": torch.nn.Linear(3, 5)}
+    )
+    model["decoder"].weight = model["encoder"].weight
+    safetensors.torch.save_model(model, str(tmp_path / "model.safetensors"))
+    kept = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert len(kept) == 2, "nothing was dropped: the test is void"
+    weights = read(tmp_path / "model.safetensors").weights
+    assert weights.keys() == model.state_dict().keys()
+    assert weights["encoder.weight"] == weights["decoder.weight"]
+
+
 def test_tensors_are_the_originals(written: tuple[str, Contents], net: Net) -> None:
     kind, contents = written
     expected = net.state_dict()

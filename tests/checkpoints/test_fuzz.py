@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
-from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.plain import Plain
+from seqprobe.checkpoints.pickles.inert import load
 from seqprobe.checkpoints.read import read
+from seqprobe.checkpoints.trees.plain import Plain
 from seqprobe.errors import FileError
 
 quickly = settings(

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqprobe.checkpoints import bounds, plain
-from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import Blob, Name, Object
-from seqprobe.checkpoints.plain import Plain
+from seqprobe.checkpoints.pickles import bounds
+from seqprobe.checkpoints.pickles.inert import load
+from seqprobe.checkpoints.pickles.opaque import Blob, Name, Object
+from seqprobe.checkpoints.trees import plain
+from seqprobe.checkpoints.trees.plain import Plain
 from seqprobe.errors import FileError
 
 PROTOCOLS = range(6)

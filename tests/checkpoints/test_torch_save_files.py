@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from seqprobe.checkpoints.contents import Contents
 from seqprobe.checkpoints.formats import legacy, tar, torch_zip
 from seqprobe.checkpoints.formats import pickle as bare
-from seqprobe.checkpoints.opaque import Object
+from seqprobe.checkpoints.pickles.opaque import Object
 from seqprobe.checkpoints.tensors import BYTES, TensorSpec
-from seqprobe.checkpoints.tree import contents_of
+from seqprobe.checkpoints.trees.tree import contents_of
 from seqprobe.errors import FileError
 
 
@@ -482,7 +482,10 @@ def test_a_cut_off_file(kind: str, path: Path) -> None:
 def test_torch_is_not_needed() -> None:
     import subprocess
 
-    modules = ["tree", *(f"formats.{name}" for name in ("torch_zip", "legacy", "tar", "pickle"))]
+    modules = [
+        "trees.tree",
+        *(f"formats.{name}" for name in ("torch_zip", "legacy", "tar", "pickle")),
+    ]
     imports = "; ".join(f"import seqprobe.checkpoints.{module}" for module in modules)
     heavy = "{'torch', 'numpy', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", f"import sys; {imports}; assert not {heavy}"], check=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from seqprobe.checkpoints.opaque import Object
+from seqprobe.checkpoints.pickles.opaque import Object
 from seqprobe.errors import FileError
 
 _KEYS = (  # all of them are there

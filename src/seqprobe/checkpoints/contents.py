@@ -1,6 +1,6 @@
 """What a checkpoint holds, in plain values: nothing of it was imported, called or loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Contents:
 _WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 
-def unwrapped(weights: Mapping[str, TensorSpec]) -> dict[str, str]:
+def unwrapped(weights: Iterable[str]) -> dict[str, str]:
     """From names without wrappers to the names in the file.
 
     Wrappers are those of DistributedDataParallel, torch.compile, FSDP and activation

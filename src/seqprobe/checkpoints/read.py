@@ -21,7 +21,7 @@ from seqprobe.checkpoints.formats import (
     torch_zip,
     torchscript,
 )
-from seqprobe.checkpoints.tree import contents_of
+from seqprobe.checkpoints.trees.tree import contents_of
 from seqprobe.errors import FileError
 
 _TREES: dict[Kind, Callable[[Path], Any]] = {

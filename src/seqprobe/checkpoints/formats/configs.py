@@ -6,7 +6,7 @@ from typing import Any
 
 from seqprobe.checkpoints.formats import json_text
 from seqprobe.checkpoints.formats.bounded import content
-from seqprobe.checkpoints.plain import Plain
+from seqprobe.checkpoints.trees.plain import Plain
 from seqprobe.errors import FileError
 
 _MOST_JSON, _MOST_YAML = 2**20, 2**16  # bytes; YAML is slow, and slower when it is hostile

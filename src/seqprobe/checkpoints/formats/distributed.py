@@ -9,8 +9,8 @@ from typing import Any
 
 from seqprobe.checkpoints.container import unopened
 from seqprobe.checkpoints.formats.torch_zip import Archive
-from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import shown
+from seqprobe.checkpoints.pickles.inert import load
+from seqprobe.checkpoints.pickles.opaque import shown
 from seqprobe.checkpoints.tensors import Pieces, Span, TensorSpec, contiguous
 from seqprobe.errors import FileError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqprobe.checkpoints.formats.json_text import LIMIT, mapping
 from seqprobe.checkpoints.formats.torch_zip import Archive
-from seqprobe.checkpoints.storages import Storage, spec
+from seqprobe.checkpoints.pickles.storages import Storage, spec
 from seqprobe.errors import FileError
 
 _FOLDER = "data/weights"

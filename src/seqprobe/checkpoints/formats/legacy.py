@@ -6,9 +6,9 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
-from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import Name, shown
-from seqprobe.checkpoints.storages import Storage, kind_of, stored
+from seqprobe.checkpoints.pickles.inert import load
+from seqprobe.checkpoints.pickles.opaque import Name, shown
+from seqprobe.checkpoints.pickles.storages import Storage, kind_of, stored
 from seqprobe.checkpoints.tensors import BYTES, Span
 from seqprobe.errors import FileError
 

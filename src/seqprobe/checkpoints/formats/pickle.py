@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.formats.legacy import tree_at
-from seqprobe.checkpoints.inert import load, no_references
-from seqprobe.checkpoints.objects import MEANINGS
-from seqprobe.checkpoints.opaque import Blob, Meanings
+from seqprobe.checkpoints.pickles.inert import load, no_references
+from seqprobe.checkpoints.pickles.objects import MEANINGS
+from seqprobe.checkpoints.pickles.opaque import Blob, Meanings
 
 
 def read(path: Path) -> Any:

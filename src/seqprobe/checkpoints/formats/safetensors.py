@@ -4,7 +4,7 @@ Source: "safetensors: simple, safe and fast serialization" (Hugging Face, 2022),
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,18 @@ def read(path: Path) -> dict[str, Any]:
     metadata = header.pop(_METADATA, None)
     weights = {name: _spec(name, entry, path, start) for name, entry in header.items()}
     _without_gaps([entry["data_offsets"] for entry in header.values()], path, start)
-    return {"state_dict": weights, _METADATA: metadata} if metadata else weights
+    if not isinstance(metadata, dict):
+        return weights
+    return {"state_dict": weights | _tied(weights, metadata), _METADATA: metadata}
+
+
+def _tied(weights: Mapping[str, TensorSpec], metadata: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    """`safetensors.torch.save_model` keeps one of two tied tensors, and notes the other's name."""
+    return {
+        dropped: weights[kept]
+        for dropped, kept in metadata.items()
+        if isinstance(kept, str) and kept in weights and dropped not in weights
+    }
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.formats.legacy import part, storage_at
-from seqprobe.checkpoints.inert import load
-from seqprobe.checkpoints.opaque import Name, key, located
-from seqprobe.checkpoints.storages import Storage, kind_of, spec
+from seqprobe.checkpoints.pickles.inert import load
+from seqprobe.checkpoints.pickles.opaque import Name, key, located
+from seqprobe.checkpoints.pickles.storages import Storage, kind_of, spec
 from seqprobe.checkpoints.tensors import Span, TensorSpec
 from seqprobe.errors import FileError
 

@@ -11,9 +11,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from seqprobe.checkpoints import bounds, inert
-from seqprobe.checkpoints.opaque import shown
-from seqprobe.checkpoints.storages import stored
+from seqprobe.checkpoints.pickles import bounds, inert
+from seqprobe.checkpoints.pickles.opaque import shown
+from seqprobe.checkpoints.pickles.storages import stored
 from seqprobe.checkpoints.tensors import Span
 from seqprobe.errors import FileError
 

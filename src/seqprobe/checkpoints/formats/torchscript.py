@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.formats.torch_zip import Archive
-from seqprobe.checkpoints.opaque import Object
+from seqprobe.checkpoints.pickles.opaque import Object
 from seqprobe.checkpoints.tensors import TensorSpec
 
 _MANGLED = re.compile(r"__torch__\.|___torch_mangle_\d+\.")

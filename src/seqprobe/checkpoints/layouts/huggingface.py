@@ -9,7 +9,7 @@ from seqprobe.checkpoints.layouts import litgpt
 from seqprobe.checkpoints.layouts.cover import covering
 from seqprobe.checkpoints.layouts.huggingface_refusals import refusal
 from seqprobe.checkpoints.layouts.layout import Layout, Named
-from seqprobe.checkpoints.opaque import shown
+from seqprobe.checkpoints.pickles.opaque import shown
 
 CONFIG = "config.json"
 TASKS = {
@@ -62,6 +62,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
         names={old: f"model.{place}" for place, old in _placed(plain, kind).items()},
         ignored=frozenset(tables),
         vocab_size=config["vocab_size"],
+        predicts_tokens=task == "next token",
         trained_length=_longest(config, kind),
     )
     return covering(layout, contents)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqprobe.checkpoints.layouts.layout import Named
-from seqprobe.checkpoints.opaque import shown
+from seqprobe.checkpoints.pickles.opaque import shown
 from seqprobe.checkpoints.tensors import TensorSpec
 
 _FACTORY = "Give what builds it: --model pkg.module:factory."

@@ -35,9 +35,12 @@ class Layout:
             template makes itself, weights of a loss.
         features: width of real-valued inputs; None for tokens.
         vocab_size: how many tokens there are; None for real-valued inputs.
+        predicts_tokens: its outputs are scores of the next token.
         vocabulary: what each token stands for, where the file says so.
         trained_length: tokens of the sequences in training, if the file tells.
         recorded_loss: nats per token that the training recorded on its own held-out data.
+        certain: the file names the very code that is used, so that nothing can be mistaken: a bad
+            loss is that of the model.
         reversed: the model reads its text backwards.
     """
 
@@ -51,9 +54,11 @@ class Layout:
     ignored: frozenset[str] = frozenset()
     features: int | None = None
     vocab_size: int | None = None
+    predicts_tokens: bool = True
     vocabulary: tuple[str | bytes, ...] | None = None
     trained_length: int | None = None
     recorded_loss: float | None = None
+    certain: bool = False
     reversed: bool = False
 
 

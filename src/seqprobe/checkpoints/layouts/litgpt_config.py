@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seqprobe.checkpoints.opaque import shown
+from seqprobe.checkpoints.pickles.opaque import shown
 
 MLPS = {"GptNeoxMLP": ("fc",), "LLaMAMLP": ("fc_1", "fc_2"), "GemmaMLP": ("fc_1", "fc_2")}
 _LLAMA_3 = {"factor", "low_freq_factor", "high_freq_factor", "original_max_seq_len"}

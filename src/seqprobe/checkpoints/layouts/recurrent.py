@@ -99,6 +99,7 @@ def _layout(contents: Contents, name: str, chain: Chain, spare: frozenset[str]) 
         ignored=frozenset(in_file[name] for name in spare - places.keys()),
         features=None if chain.embedding else chain.inputs,
         vocab_size=chain.embedding.outputs if chain.embedding else None,
+        predicts_tokens=chain.predicts_tokens,
         trained_length=trained_length(contents),
     )
     return covering(layout, contents)

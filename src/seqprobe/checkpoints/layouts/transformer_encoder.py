@@ -52,6 +52,7 @@ def recognise(contents: Contents) -> Layout | Named | None:
         ignored=frozenset(files[name] for name in parts.masks),
         features=parts.features,
         vocab_size=parts.vocab_size,
+        predicts_tokens=parts.predicts_tokens,
         trained_length=parts.learned_positions,
     )
     return covering(layout, contents)

@@ -4,7 +4,7 @@ import re
 
 from seqprobe.checkpoints.contents import Contents
 from seqprobe.checkpoints.layouts.layout import Named
-from seqprobe.checkpoints.opaque import shown
+from seqprobe.checkpoints.pickles.opaque import shown
 
 _SEEN = {
     "recurrent layers": r"weight_hh|lstm|gru|rnn",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from seqprobe.checkpoints.opaque import Name, Object, shown
+from seqprobe.checkpoints.pickles.opaque import Name, Object, shown
 from seqprobe.checkpoints.tensors import BYTES, Span, TensorSpec
 from seqprobe.errors import FileError
 

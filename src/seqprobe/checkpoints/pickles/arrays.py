@@ -4,7 +4,7 @@ import math
 import struct
 from typing import Any
 
-from seqprobe.checkpoints.opaque import Object
+from seqprobe.checkpoints.pickles.opaque import Object
 
 _CODES = {
     "b1": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I",

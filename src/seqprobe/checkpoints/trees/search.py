@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqprobe.checkpoints.contents import Module
-from seqprobe.checkpoints.modules import (
+from seqprobe.checkpoints.pickles.opaque import Object, joined, label, shown
+from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.trees.modules import (
     described,
     extent,
     is_module,
@@ -13,9 +15,7 @@ from seqprobe.checkpoints.modules import (
     weights_of,
     without_wrappers,
 )
-from seqprobe.checkpoints.opaque import Object, joined, label, shown
-from seqprobe.checkpoints.plain import Plain, attributes, is_optimizer
-from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.trees.plain import Plain, attributes, is_optimizer
 from seqprobe.errors import FileError
 
 HOLDERS = (

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
-from seqprobe.checkpoints import arrays
-from seqprobe.checkpoints.opaque import Meanings, Name, Object, key, made
-from seqprobe.checkpoints.storages import spec
+from seqprobe.checkpoints.pickles import arrays
+from seqprobe.checkpoints.pickles.opaque import Meanings, Name, Object, key, made
+from seqprobe.checkpoints.pickles.storages import spec
 from seqprobe.checkpoints.tensors import BYTES, TensorSpec
 
 

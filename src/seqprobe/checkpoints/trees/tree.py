@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.checkpoints.contents import Contents
-from seqprobe.checkpoints.opaque import Object, label, located, shown
-from seqprobe.checkpoints.plain import attributes, is_optimizer
-from seqprobe.checkpoints.search import HOLDERS, Search
+from seqprobe.checkpoints.pickles.opaque import Object, label, located, shown
 from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.trees.plain import attributes, is_optimizer
+from seqprobe.checkpoints.trees.search import HOLDERS, Search
 from seqprobe.errors import FileError
 
 

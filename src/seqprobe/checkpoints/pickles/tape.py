@@ -7,9 +7,9 @@ from collections.abc import Callable
 from io import BufferedIOBase
 from typing import Any
 
-from seqprobe.checkpoints import bounds
-from seqprobe.checkpoints.bounds import too_large
-from seqprobe.checkpoints.opaque import Blob
+from seqprobe.checkpoints.pickles import bounds
+from seqprobe.checkpoints.pickles.bounds import too_large
+from seqprobe.checkpoints.pickles.opaque import Blob
 
 LONG_BYTES = 200  # byte strings from here on are left in the file; torch's shortest storage has 251
 

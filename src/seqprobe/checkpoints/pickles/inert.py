@@ -5,12 +5,12 @@ from collections.abc import Callable
 from io import BufferedIOBase
 from typing import Any
 
-from seqprobe.checkpoints import bounds
-from seqprobe.checkpoints.bounds import too_large
-from seqprobe.checkpoints.machine import Machine, paired
-from seqprobe.checkpoints.objects import MEANINGS
-from seqprobe.checkpoints.opaque import Meanings, Name, key, located, shown
-from seqprobe.checkpoints.tape import Reader, Tape, reader
+from seqprobe.checkpoints.pickles import bounds
+from seqprobe.checkpoints.pickles.bounds import too_large
+from seqprobe.checkpoints.pickles.machine import Machine, paired
+from seqprobe.checkpoints.pickles.objects import MEANINGS
+from seqprobe.checkpoints.pickles.opaque import Meanings, Name, key, located, shown
+from seqprobe.checkpoints.pickles.tape import Reader, Tape, reader
 from seqprobe.errors import FileError
 
 Operation = Callable[[Machine, Any], None]

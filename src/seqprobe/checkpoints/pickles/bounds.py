@@ -4,7 +4,7 @@ from seqprobe.errors import FileError
 
 PICKLE_BYTES = 64 * 2**20
 TEXT_BYTES = 16 * 2**20
-OPERATIONS = 10_000_000
+OPERATIONS = 3_000_000
 OBJECTS = 1_000_000
 INTEGER_BITS = 256
 

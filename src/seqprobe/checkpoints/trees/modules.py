@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqprobe.checkpoints.contents import Module
-from seqprobe.checkpoints.opaque import Object, joined
-from seqprobe.checkpoints.plain import DEPTH, Plain, attributes
+from seqprobe.checkpoints.pickles.opaque import Object, joined
 from seqprobe.checkpoints.tensors import TensorSpec
+from seqprobe.checkpoints.trees.plain import DEPTH, Plain, attributes
 from seqprobe.errors import FileError
 
 MODULES = 100_000

@@ -3,8 +3,8 @@
 import struct
 from typing import Any
 
-from seqprobe.checkpoints import arrays
-from seqprobe.checkpoints.opaque import Blob, Name, Object, label
+from seqprobe.checkpoints.pickles import arrays
+from seqprobe.checkpoints.pickles.opaque import Blob, Name, Object, label
 from seqprobe.checkpoints.tensors import Pieces, TensorSpec
 from seqprobe.errors import FileError
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from seqprobe.checkpoints import bounds
-from seqprobe.checkpoints.bounds import too_large
-from seqprobe.checkpoints.opaque import Meanings, Name, Object, key, made
+from seqprobe.checkpoints.pickles import bounds
+from seqprobe.checkpoints.pickles.bounds import too_large
+from seqprobe.checkpoints.pickles.opaque import Meanings, Name, Object, key, made
 from seqprobe.errors import FileError
 
 _SIZED = (tuple, list, dict, set, frozenset)
