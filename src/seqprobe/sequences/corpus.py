@@ -21,6 +21,8 @@ HELD_OUT_SHARE = 0.1
 _NOT_STDLIB = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 _CONTINUES = bytes(range(0x80, 0xC0))
 _BEGUN_WORD = re.compile(rb"\S{0,100}\s")
+_WORD_AT_END = re.compile(rb"\S{1,100}\Z")
+MOST_OTHER_TEXT = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Corpus:
             return text
         begun = _BEGUN_WORD.match(text)
         return text[begun.end() :] if begun else text.lstrip(_CONTINUES)
+
+    @property
+    def other_text(self) -> bytes:
+        """The end of the part that is not measured on, up to its last whole word."""
+        text = self.train[-MOST_OTHER_TEXT:].numpy().tobytes()
+        begun = _BEGUN_WORD.match(text) if len(self.train) > MOST_OTHER_TEXT else None
+        text = text[begun.end() :] if begun else text
+        ended = _WORD_AT_END.search(text) if self.cut else None
+        return text[: ended.start()] if ended else text
 
     def texts(self) -> Iterator[bytes]:
         """What a vocabulary is counted over, in this order."""

@@ -31,6 +31,7 @@ class SeriesStream:
     dtype: torch.dtype
     seed: int = 0
     frequencies: None = None
+    guess: None = None
     texts: None = None
     tokenization: str = "none"
 

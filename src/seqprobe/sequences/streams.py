@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -43,6 +44,11 @@ class Stream(Protocol):
     @property
     def frequencies(self) -> Float[Tensor, " vocab"] | None:
         """How often each token occurs; None for real-valued inputs."""
+        ...
+
+    @property
+    def guess(self) -> Float[Tensor, " vocab"] | None:
+        """Chances of the next token for those who know only how often each one occurs."""
         ...
 
     @property
@@ -107,6 +113,21 @@ class CorpusStream:
         counts = torch.bincount(self.tokens, minlength=self.vocab_size)
         return counts.double() / counts.sum()
 
+    @cached_property
+    def others(self) -> Int[Tensor, " others"]:
+        """Tokens of the part of the text that is not fed, from which predictions are counted."""
+        other = b"" if self.corpus.whole else self.corpus.other_text
+        tokens = self.tokenizer.encode(other).long()
+        return tokens[tokens < self.vocab_size]
+
+    @property
+    def guess(self) -> Float[Tensor, " vocab"]:
+        """Counted in the other part; one more for each token, as some are not there (Laplace)."""
+        if not len(self.others):
+            return self.frequencies
+        counts = torch.bincount(self.others, minlength=self.vocab_size) + 1.0
+        return counts.double() / counts.sum()
+
     @property
     def texts(self) -> Sequence[str]:
         """Tokens that the tokenizer does not know go by their numbers."""
@@ -157,6 +178,10 @@ class IidStream:
         chances[self.alphabet] = 1 / len(self.alphabet)
         return chances
 
+    @property
+    def guess(self) -> Float[Tensor, " vocab"]:
+        return self.frequencies
+
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         size = len(self.alphabet)
         drawn = [torch.randint(size, (length,), generator=generator(self.seed, n)) for n in numbers]
@@ -182,6 +207,10 @@ class CopyStream:
     def frequencies(self) -> Float[Tensor, " vocab"]:
         return self.symbols.frequencies
 
+    @property
+    def guess(self) -> Float[Tensor, " vocab"]:
+        return self.frequencies
+
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         half = self.symbols.take(numbers, (length + 1) // 2)
         return torch.cat([half, half], dim=1)[:, :length]
@@ -195,6 +224,7 @@ class NoiseStream:
     dtype: torch.dtype
     seed: int = 0
     frequencies: None = None
+    guess: None = None
     sha256: str = ""
     tokenization: str = "none"
     split: str = ""
@@ -249,6 +279,10 @@ class SampledStream:
         text = self.take(range(self.sequences), self.length)
         counts = torch.bincount(text.flatten(), minlength=self.vocab_size)
         return counts.double() / counts.sum()
+
+    @property
+    def guess(self) -> Float[Tensor, " vocab"]:
+        return self.frequencies
 
     def _write(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         """Each sequence has its own random numbers, so that it does not depend on the others."""
