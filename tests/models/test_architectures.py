@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqprobe.checkpoints.templates.mamba import Mixer
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import AttentionLM
 
@@ -402,3 +403,43 @@ def test_the_token_embedding_is_found_among_others() -> None:
     model = SequenceModel(AttentionLM(40, WIDTH, layers=1, heads=2, context=16))
     assert model.embedding == "embedding"
     assert model.vocab_size == 40
+
+
+class TestPartlyConvolution:
+    """A block may hold a convolution and mix positions in another way as well."""
+
+    def test_a_state_space_model_is_no_convolution(self) -> None:
+        class Model(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.Embedding(7, 6)
+                self.mixer = Mixer(6, 12, 4, 3, 2, bias=False, conv_bias=True)
+
+            def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+                out: torch.Tensor = self.mixer(self.embedding(tokens))
+                return out
+
+        assert SequenceModel(Model()).family == "unknown"
+
+    def test_stacked_and_dilated_convolutions_are(self) -> None:
+        class Model(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.Embedding(7, 6)
+                self.block = Block()
+
+            def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+                out: torch.Tensor = self.block(self.embedding(tokens))
+                return out
+
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.one, self.two = nn.Conv1d(6, 6, 2), nn.Conv1d(6, 6, 3, dilation=2)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                padded = nn.functional.pad(x.mT, (5, 0))
+                out: torch.Tensor = self.two(self.one(padded)).mT
+                return out
+
+        assert SequenceModel(Model()).family == "convolution"

@@ -48,6 +48,8 @@ def find_mixers(module: nn.Module, run: Callable[[], Any], time: int) -> tuple[M
         if rerun is not None and rerun.mixes():
             kind = _kind(part, call)
             support = rerun.directions() if kind == "recurrent" else rerun.matrix()
+            if kind == "convolution" and _reaches_beyond_kernels(part, support):
+                kind = "unknown"
             mixers += [Mixer(path, kind, support)] * call.times
     return tuple(mixers)
 
@@ -61,6 +63,14 @@ def _kind(part: nn.Module, call: _Call) -> MixerKind:
     if any(isinstance(child, nn.Conv1d) and child.kernel_size[0] > 1 for child in inside):
         return "convolution"
     return "unknown"
+
+
+def _reaches_beyond_kernels(part: nn.Module, support: Bool[Tensor, "time time"]) -> bool:
+    """A convolution may be only a part of what mixes positions, as in state-space models."""
+    convolutions = [child for child in part.modules() if isinstance(child, nn.Conv1d)]
+    reach = sum((each.kernel_size[0] - 1) * each.dilation[0] for each in convolutions)
+    beyond = support & ~support.new_ones(support.shape).tril(reach).triu(-reach)
+    return bool(beyond.any())
 
 
 def _record(module: nn.Module, run: Callable[[], Any], time: int) -> dict[str, _Call]:
