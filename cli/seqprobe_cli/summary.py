@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from seqprobe.records import Assumption, Verification
     from seqprobe.report import Comparison, Report
 
 GRAVEST_FIRST = ("problem", "attention")
@@ -19,6 +20,12 @@ def show(report: "Report") -> None:
     click.echo(report.verdict.headline)
     for check in report.checks:
         click.echo(f"  {check.id:<17} {check.status:<14} {check.headline}")
+    for step in model.verification:
+        if step.status == "failed":
+            click.echo(f"  not verified: {_said(step)}")
+    for taken in model.assumptions:
+        if taken.decided_by in ("likelihood", "default"):
+            click.echo(f"  {_decided(taken)}")
     for warning in report.warnings:
         click.echo(f"  warning: {warning}")
     asked = [f for f in report.findings if f.rule.startswith("need-")]
@@ -26,6 +33,17 @@ def show(report: "Report") -> None:
     for finding in (*asked, *grave[:3]):
         remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
         click.echo(f"  {finding.status}: {finding.statement}{remedy}")
+
+
+def _said(step: "Verification") -> str:
+    value = f": {step.value}" if step.value is not None else ""
+    return step.step + value + (f" (compared with {step.reference})" if step.reference else "")
+
+
+def _decided(taken: "Assumption") -> str:
+    how = "fits the data best" if taken.decided_by == "likelihood" else "assumed"
+    others = f"; {taken.alternatives_are}: {', '.join(taken.alternatives)}"
+    return f"{taken.name} = {taken.value} ({how}{others if taken.alternatives else ''})"
 
 
 def show_crossovers(comparison: "Comparison") -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from seqprobe.assembly import assemble
-from seqprobe.checkpoints.load import Loaded, describe
+from seqprobe.checkpoints.load import Given, Loaded, describe
 from seqprobe.checkpoints.load import load as load_checkpoint
+from seqprobe.checkpoints.settle import Task
 from seqprobe.contracts import Baseline, Probe
 from seqprobe.contracts import Stream as StreamName
 from seqprobe.diagnosis.case import Demands
@@ -23,7 +25,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.report import Comparison, Report
 from seqprobe.runner.plan import plan
 from seqprobe.runner.registry import chosen
-from seqprobe.runner.run import Progress, run
+from seqprobe.runner.run import Progress, refused, run
 from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
 from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
 
@@ -43,8 +45,8 @@ class Request:
     of the sequences; None for the longest useful one that the model takes. `limit`: sequences per
     probe, in place of each probe's own number. `precision`, `exact`, `effort` and `attribution`
     go to the probes that know them. `need`: what the model has to be fit for, such as
-    `length=8192`, `streaming`, `memory=2GiB`. `device`, `dtype`, `factory` and `settings` are for
-    checkpoints. `command` is kept in the report.
+    `length=8192`, `streaming`, `memory=2GiB`. For checkpoints: `device`, `dtype`, and what their
+    file does not say, as in `seqprobe.checkpoints.load.Given`. `command` is kept in the report.
     """
 
     data: str | None = None
@@ -61,8 +63,11 @@ class Request:
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
+    task: Task | None = None
     factory: str | None = None
     settings: Mapping[str, Any] | None = None
+    weights: str | None = None
+    assume_defaults: bool = False
     command: tuple[str, ...] = ()
 
 
@@ -71,8 +76,20 @@ def silent(_label: str, _done: int, _total: int) -> None:
 
 
 def load(path: str | Path, **request: Any) -> SequenceModel:
-    """The model in a checkpoint; `factory`, `settings`, `device` and `dtype` as in `Request`."""
-    return _loaded(path, Request(**request)).model
+    """The model in a checkpoint.
+
+    Args:
+        path: of the file or folder.
+        **request: the fields of `Request` that are for checkpoints, such as `device`, `factory`,
+            `settings`, and `data` to find out by what the file does not say.
+
+    Raises:
+        SeqProbeError: one line that says what is wrong and what to do.
+    """
+    loaded = _loaded(path, Request(**request))
+    if loaded.obstacle:
+        raise ModelError("nothing can be measured", where=Path(path).name, got=loaded.obstacle)
+    return loaded.model
 
 
 def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -> Report:
@@ -82,7 +99,8 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
         **request: the fields of `Request`: data, tokenizer, probes, distance, length, limit,
-            precision, exact, effort, attribution, need, seed, device, dtype, factory, settings.
+            precision, exact, effort, attribution, need, seed, and for checkpoints device, dtype,
+            task, factory, settings, weights, assume_defaults.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -115,13 +133,8 @@ def compare(*models: Analysable, progress: Progress = silent, **request: Any) ->
 
 def _loaded(model: Analysable, asked: Request) -> Loaded:
     if isinstance(model, str | Path):
-        return load_checkpoint(
-            model,
-            factory=asked.factory,
-            settings=asked.settings,
-            device=asked.device,
-            dtype=asked.dtype,
-        )
+        said = {field.name: getattr(asked, field.name) for field in fields(Given)}
+        return load_checkpoint(model, Given(**said))
     wrapped = model if isinstance(model, SequenceModel) else SequenceModel(model)
     return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
 
@@ -130,7 +143,8 @@ class _Analysis:
     """One model and one request, settled: how long, how far, on what."""
 
     def __init__(self, loaded: Loaded, asked: Request) -> None:
-        self.model, self.record, self.asked = loaded.model, loaded.record, asked
+        self.loaded, self.asked = loaded, asked
+        self.model, self.record = loaded.model, loaded.record
         self.needed = demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
@@ -179,6 +193,8 @@ class _Analysis:
         if model.features:
             return noise_for(asked.data, model.features, model.dtype, asked.seed)
         assert model.vocab_size is not None
+        if self.loaded.obstacle:  # it cannot write a text of its own
+            return IidStream(torch.arange(model.vocab_size), model.vocab_size, asked.seed)
         return stream_for(
             asked.data,
             lambda tokens: model(tokens.to(model.device)),
@@ -186,7 +202,8 @@ class _Analysis:
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),
             length=self.length,
             seed=asked.seed,
-            tokenizer=asked.tokenizer,
+            tokenizer=self.loaded.tokenizer or asked.tokenizer,
+            reversed=self.loaded.reversed,
         )
 
     def _symbols(self) -> Stream:
@@ -215,7 +232,10 @@ class _Analysis:
     def report(self, progress: Progress) -> Report:
         started = time.monotonic()
         sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
-        result = run(self.model, self.passes, sources, self.alphabet, progress)
+        if self.loaded.obstacle:
+            result = refused(self.passes, self.loaded.obstacle)
+        else:
+            result = run(self.model, self.passes, sources, self.alphabet, progress)
         result.outcomes.sort(key=lambda outcome: self.order.index(outcome.probe.id))
         return assemble(
             self.model,

@@ -16,6 +16,7 @@ from seqprobe.diagnosis.case import Case, Demands
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
+    FLOOR,
     Check,
     DataRecord,
     Environment,
@@ -59,7 +60,11 @@ def assemble(
         environment=_environment(model, seed),
         model=replace(
             record,
-            verification=(*record.verification, *_steps(result, bits, floor), *_swept(model, case)),
+            verification=(
+                *record.verification,
+                *_steps(result, bits, floor, _judged(record)),
+                *_swept(model, case),
+            ),
         ),
         data=_data_record(data, result, length, floor),
         verdict=_verdict(headline(case), findings, checks),
@@ -101,15 +106,17 @@ def _verdict(summary: str, findings: Sequence[Finding], checks: Sequence[Check])
     return Verdict(worst, summary, {s: counts[s] for s in ORDER if counts[s]})
 
 
-def _steps(result: Run, bits: float | None, floor: float | None) -> list[Verification]:
+def _steps(
+    result: Run, bits: float | None, floor: float | None, judged: bool
+) -> list[Verification]:
     """How we know that this is the user's model."""
     steps = [Verification("finite outputs", "passed")]
-    if bits is not None and floor is not None:
+    if bits is not None and floor is not None and not judged:
         passed: Literal["passed", "failed"] = "passed" if bits < floor else "failed"
         reference = f"{floor:.3f}"
         steps.append(
             Verification(
-                "predicts the data better than token frequencies alone",
+                FLOOR,
                 passed,
                 f"{bits:.3f} bits per token",
                 reference,
@@ -127,6 +134,11 @@ def _steps(result: Run, bits: float | None, floor: float | None) -> list[Verific
     return steps
 
 
+def _judged(record: ModelRecord) -> bool:
+    """Whether it was held against the data already, when it was rebuilt."""
+    return any(step.step == FLOOR for step in record.verification)
+
+
 def _swept(model: SequenceModel, case: Case) -> list[Verification]:
     """How we know that the fast gradients are the right ones."""
     if "gradient-decay" not in case.measurements or not model.sweepable:
@@ -138,14 +150,14 @@ def _loss_and_floor(
     model: SequenceModel, data: Stream, length: int
 ) -> tuple[float | None, float | None]:
     """Mean bits per next token, and what knowing the token frequencies alone would give."""
-    if data.frequencies is None:
+    if data.guess is None:
         return None, None
     tokens = data.take(range(LOSS_SEQUENCES), length).to(model.device)
     outputs = model(tokens)
-    if outputs.shape[-1] != len(data.frequencies):
+    if outputs.shape[-1] != len(data.guess):
         return None, None
     told = outputs[:, :-1].double().log_softmax(-1).gather(-1, tokens[:, 1:, None])
-    chances = data.frequencies.double().clamp(min=1e-12).log()[tokens[:, 1:].cpu()]
+    chances = data.guess.double().clamp(min=1e-12).log()[tokens[:, 1:].cpu()]
     return -told.mean().item() / math.log(2), -chances.mean().item() / math.log(2)
 
 

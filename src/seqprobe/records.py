@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from seqprobe.contracts import Estimate, Measurement, Null, Probe, Status
 
+FLOOR = "predicts the data better than token frequencies alone"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -88,7 +90,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Assumption:
-    """Something the file does not say about the model, and who decided it."""
+    """Something that shapes do not tell about the model, and who decided it.
+
+    `margin` is how much worse the best alternative predicts held-out data, `z` the same in
+    standard errors. Alternatives are ruled out, or of no consequence, or still possible.
+    """
 
     name: str
     value: str
@@ -96,6 +102,8 @@ class Assumption:
     margin: float | None = None
     z: float | None = None
     alternatives: tuple[str, ...] = ()
+    unit: str = ""
+    alternatives_are: Literal["ruled out", "no different", "possible"] = "ruled out"
 
 
 @dataclass(frozen=True)

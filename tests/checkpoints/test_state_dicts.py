@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from seqprobe.checkpoints.load import load
-from seqprobe.checkpoints.weights import read
-from seqprobe.errors import FileError, ModelError, UsageError
+import seqprobe
+from seqprobe.checkpoints.load import Given, Loaded
+from seqprobe.checkpoints.load import load as load_given
+from seqprobe.checkpoints.read import read
+from seqprobe.errors import FileError, ModelError, SeqProbeError, UsageError
 
 CODE = """
     from torch import nn
@@ -65,6 +67,10 @@ def weights(own: str) -> dict[str, Tensor]:
     return state
 
 
+def load(path: Path, **given: Any) -> Loaded:
+    return load_given(path, Given(**given))
+
+
 def prefixed(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in weights.items()}
 
@@ -72,7 +78,16 @@ def prefixed(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class TestPlaces:
     @pytest.mark.parametrize("holder", [None, "state_dict", "model_state_dict", "model"])
     @pytest.mark.parametrize(
-        "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+        "prefix",
+        [
+            "",
+            "module.",
+            "_orig_mod.",
+            "module._orig_mod.",
+            "_orig_mod.module.",
+            "model.",
+            "my.own.",
+        ],
     )
     def test_loads(
         self, tmp_path: Path, own: str, weights: dict[str, Tensor], holder: str, prefix: str
@@ -84,7 +99,7 @@ class TestPlaces:
         mine = loaded.model.module.state_dict()
         assert all(torch.equal(mine[name], tensor) for name, tensor in weights.items())
         assert loaded.record.source == "factory"
-        assert loaded.record.container == "zip"
+        assert loaded.record.container == "torch.save (zip)"
         assert loaded.record.name == "net.pt"
         assert loaded.record.verification[0].step == "every tensor used exactly once"
 
@@ -135,7 +150,7 @@ class TestWithoutStateDict:
             ({"epoch": 3}, "no state dict inside; got a dictionary of epoch"),
             ({"state_dict": {}}, "no state dict inside; got a dictionary of state_dict"),
             ([torch.zeros(2)], "no state dict inside; got a list"),
-            (torch.zeros(2), "no state dict inside; got a Tensor"),
+            (torch.zeros(2), "no state dict inside; got one tensor without a name"),
         ],
     )
     def test_says_what_there_is(self, tmp_path: Path, contents: Any, message: str) -> None:
@@ -143,7 +158,7 @@ class TestWithoutStateDict:
         with pytest.raises(FileError, match=f"^net.pt: {message}") as raised:
             read(tmp_path / "net.pt")
         raised.match(
-            "under one of state_dict, model_state_dict, model. Give the file with model.st"
+            "under one of state_dict, model_state_dict, model_state, model. Give the file with mod"
         )
         assert raised.value.exit_code == 4
 
@@ -172,14 +187,29 @@ class TestMisfits:
         assert "other shape: embedding.weight (5, 6) for (9, 6), head.weight" in said
 
     def test_other_names(self, tmp_path: Path, own: str, weights: dict[str, Tensor]) -> None:
-        said = self.refuse(tmp_path, own, prefixed(weights, "net."))
+        said = self.refuse(tmp_path, own, prefixed(weights, "n") | {"x": torch.zeros(1)})
         assert "missing: embedding.weight, rnn.weight_ih_l0, rnn.weight_hh_l0 and 3 more" in said
-        assert "not in the model: net.embedding.weight" in said
+        assert "not in the model: nembedding.weight" in said
 
     def test_quantised(self, tmp_path: Path, own: str, weights: dict[str, Tensor]) -> None:
         weights["head.weight"] = (weights["head.weight"] * 99).to(torch.int8)
+        torch.save(weights, tmp_path / "net.pt")
+        with pytest.raises(ModelError, match=r"^net.pt: the weights are quantised; got head.weig"):
+            load(tmp_path / "net.pt", factory=f"{own}:Net")
+
+    def test_other_kind_of_number(
+        self, tmp_path: Path, own: str, weights: dict[str, Tensor]
+    ) -> None:
+        weights["rnn.bias_ih_l0"] = weights["rnn.bias_ih_l0"].long()
         said = self.refuse(tmp_path, own, weights)
-        assert "other kind of number: head.weight torch.int8 for torch.float32" in said
+        assert "other kind of number: rnn.bias_ih_l0 torch.int64 for torch.float32" in said
+
+    def test_tied_in_the_model_and_not_in_the_file(
+        self, tmp_path: Path, own: str, weights: dict[str, Tensor]
+    ) -> None:
+        torch.save(weights, tmp_path / "net.pt")
+        with pytest.raises(ModelError, match=r"two names of one tensor: embedding.weight and hea"):
+            load(tmp_path / "net.pt", factory=f"{own}:tied")
 
 
 class TestFactories:
@@ -189,11 +219,12 @@ class TestFactories:
         return tmp_path / "net.pt"
 
     def test_none(self, file: Path) -> None:
+        torch.save(nn.Linear(2, 2).state_dict(), file)
         with pytest.raises(
-            ModelError, match=r"^net.pt: weights without their architecture"
+            ModelError, match=r"^net.pt: unknown model, which cannot be reb"
         ) as said:
             load(file)
-        said.match(r"got 6 tensors, the first embedding.weight; .*--model pkg.module:factory")
+        said.match(r"its architecture \(2 tensors, the first weight .*--model pkg.module:factory")
 
     def test_wrong_argument(self, own: str, file: Path) -> None:
         with pytest.raises(ModelError, match=f"^{own}:Net: the factory failed") as said:
@@ -202,6 +233,36 @@ class TestFactories:
         said.match(r"arguments as in Net\(width=6, \*, vocabulary=5, tie=False, inner=None\)")
         said.match("Give them with --set name=value")
         assert said.value.exit_code == 3
+
+    def test_arguments_in_the_name(self, own: str, file: Path) -> None:
+        loaded = load(file, factory=f"{own}:Net(width=6, vocabulary=5)")
+        assert loaded.model.vocab_size == 5
+        with pytest.raises(
+            ModelError, match=r"other shape: embedding.weight \(5, 6\) for \(5, 7\)"
+        ):
+            load(file, factory=f"{own}:Net(width=7)")
+        assert (
+            load(file, factory=f"{own}:Net(width=7)", settings={"width": 6}).model.vocab_size == 5
+        )
+
+    @pytest.mark.parametrize("arguments", ["(6)", "(width=six)", "(width=6", "(width=6)()"])
+    def test_arguments_that_are_no_literals(self, own: str, file: Path, arguments: str) -> None:
+        with pytest.raises(UsageError, match=r"not a factory; got .*Net\(hidden=256\)"):
+            load(file, factory=f"{own}:Net{arguments}")
+
+    def test_arguments_from_the_file(
+        self, tmp_path: Path, own: str, weights: dict[str, Tensor]
+    ) -> None:
+        """Hyper-parameters that the factory has a parameter for; the user goes before the file."""
+        recorded = {"width": 6, "vocabulary": 5, "learning_rate": 0.1, "tie": None}
+        torch.save({"state_dict": weights, "hyper_parameters": recorded}, tmp_path / "net.pt")
+        loaded = load(tmp_path / "net.pt", factory=f"{own}:Net", settings={"vocabulary": 5})
+        decided = {a.name: (a.value, a.decided_by) for a in loaded.record.assumptions}
+        assert decided == {"width": ("6", "file"), "vocabulary": ("5", "user")}
+        recorded["width"] = 3
+        torch.save({"state_dict": weights, "hyper_parameters": recorded}, tmp_path / "net.pt")
+        with pytest.raises(ModelError, match=r"ValueError: width must be even with width=3 of the"):
+            load(tmp_path / "net.pt", factory=f"{own}:broken")
 
     def test_fails_by_itself(self, own: str, file: Path) -> None:
         with pytest.raises(ModelError, match="got ValueError: width must be even") as said:
@@ -256,11 +317,13 @@ class TestNumbers:
     def test_nan(self, tmp_path: Path, own: str, weights: dict[str, Tensor]) -> None:
         weights["rnn.weight_hh_l0"][:] = torch.nan
         torch.save(weights, tmp_path / "net.pt")
-        with pytest.raises(ModelError, match=r"^net.pt: the outputs are not finite") as said:
-            load(tmp_path / "net.pt", factory=f"{own}:Net")
-        said.match("got NaN or infinity in 1 of 6 tensors, the first rnn.weight_hh_l0")
-        said.match("Give a checkpoint from before the training diverged")
-        assert said.value.exit_code == 3
+        loaded = load(tmp_path / "net.pt", factory=f"{own}:Net")
+        why = "The outputs are not finite: NaN or infinity in 1 of 6 tensors."
+        assert loaded.obstacle == why
+        assert loaded.record.nonfinite == ("rnn.weight_hh_l0",)
+        assert loaded.record.family == "recurrent", "seen on a copy with zeros"
+        with pytest.raises(ModelError, match=f"^net.pt: nothing can be measured; got {why}"):
+            seqprobe.load(tmp_path / "net.pt", factory=f"{own}:Net")
 
     def test_a_nan_that_does_no_harm_is_recorded(
         self, tmp_path: Path, own: str, weights: dict[str, Tensor]
@@ -318,13 +381,8 @@ class TestReferenceFiles:
                 {"format": "seqprobe.reference/9"},
                 "written by another version of seqprobe; got s",
             ),
-            ({"architecture": {"kind": "lstm"}}, "its architecture cannot be read; got .*width"),
-            ({"architecture": None}, "its architecture cannot be read"),
-            ({"architecture": {"kind": "xlstm", "width": 8, "layers": 1}}, "its architecture cann"),
-            (
-                {"architecture": {"kind": "gru", "width": -8, "layers": 1}},
-                "its architecture cannot be read",
-            ),
+            ({"architecture": {"kind": "lstm"}}, "its architecture cannot be read; got {'kind'"),
+            ({"architecture": None}, "its architecture cannot be read; got None"),
         ],
     )
     def test_altered(self, trained: Path, tmp_path: Path, change: Any, message: str) -> None:
@@ -333,9 +391,29 @@ class TestReferenceFiles:
         with pytest.raises(FileError, match=f"^net.pt: {message}"):
             load(tmp_path / "net.pt")
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"kind": "xlstm"}, "no model of the layout seqprobe train can be built .*'?xlstm"),
+            (
+                {"width": -8},
+                "no model of the layout seqprobe train can be built of this file; got Runti",
+            ),
+            ({"width": 10**7}, "can be built .* parameters for .* numbers in the file"),
+            ({"colour": 1}, "can be built of this file; got TypeError"),
+        ],
+    )
+    def test_impossible(self, trained: Path, tmp_path: Path, change: Any, message: str) -> None:
+        """The sizes are what a file claims: no memory is taken for them."""
+        contents = torch.load(trained, weights_only=True)
+        contents["architecture"] |= change
+        torch.save(contents, tmp_path / "net.pt")
+        with pytest.raises(SeqProbeError, match=message):
+            load(tmp_path / "net.pt")
+
     def test_without_architecture(self, trained: Path, tmp_path: Path) -> None:
         contents = torch.load(trained, weights_only=True)
         del contents["architecture"]
         torch.save(contents, tmp_path / "net.pt")
-        with pytest.raises(FileError, match="its architecture cannot be read; got 'architecture'"):
+        with pytest.raises(FileError, match="its architecture cannot be read; got None"):
             load(tmp_path / "net.pt")

@@ -221,17 +221,17 @@ class TestInspect:
         said = run("inspect", tiny).stdout
         assert "layout: seqprobe train" in said
         assert "  embedding.weight  [256, 8]" in said
-        assert "nonfinite: none" in said
-        assert f"analyze: seqprobe analyze {tiny}\n" in said
+        assert "not in the file: nothing" in said
+        assert f"analyze: seqprobe analyze {tiny} --data TEXT\n" in said
 
     def test_as_json(self, run: Run, folder: Path) -> None:
         state = torch.nn.Linear(3, 2).state_dict()
-        state["bias"][0] = torch.nan
         torch.save(state, folder / "own net.pt")
         facts = json.loads(run("inspect", "own net.pt", "--json").stdout)
         assert facts["tensors"] == {"weight": [2, 3], "bias": [2]}
         assert facts["parameters"] == 8
-        assert facts["nonfinite"] == ["bias"]
+        assert facts["dtypes"] == ["float32"]
+        assert facts["missing"].startswith("its architecture (2 tensors, the first weight (2, 3)")
         assert facts["analyze"] == "seqprobe analyze 'own net.pt' --model pkg.module:factory"
 
     def test_nothing_is_run(self, run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

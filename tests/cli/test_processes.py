@@ -35,6 +35,18 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert done.stderr.strip() == "loaded:"
 
 
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_inspect_imports_nothing_heavy(json_too: list[str]) -> None:
+    model = Path(str(files("seqprobe_data"))) / "checkpoints" / "gru.pt"
+    words = ["inspect", str(model), *json_too]
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr.strip() == "loaded:"
+    assert "seqprobe train" in done.stdout
+
+
 def test_a_whole_analysis(subprocess_run: Execute, tiny: Path, text: Path, folder: Path) -> None:
     """What is printed and written; no folder of the user's machine in it."""
     words = ("--length", "32", "--limit", "8", "--probe", "gradient-decay")

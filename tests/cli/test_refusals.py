@@ -1,6 +1,7 @@
 """Bad requests and bad files: one clear line, the right exit code, nothing left behind."""
 
 import gzip
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from seqprobe_cli import options
 from seqprobe_cli.outputs import Outputs
 
 Refuse = Callable[..., str]
+Run = Callable[..., Any]
 GRADIENT = ("--limit", "2", "--probe", "gradient-decay")
 SMALL = ("--length", "32", "--limit", "8", "--data", "synthetic:iid")
 
@@ -24,6 +26,12 @@ class Touch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, (f"touch {self.canary}",)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(3, 3))
 
 
 def saved(thing: Any, *, zipped: bool = True) -> Callable[[Path], None]:
@@ -44,17 +52,15 @@ def written(content: bytes) -> Callable[[Path], None]:
 
 BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty": (written(b""), "the file is empty; got 0 bytes"),
-    "cut off": (cut, "cut off or damaged: its central directory cannot be read; got 5,000"),
+    "cut off": (cut, "the file is cut off: its central directory is missing; got 5,000 bytes"),
     "lfs": (written(b"version https://git-lfs.github.com/spec/v1\n"), "Run `git lfs pull`."),
-    "html": (written(b"<!DOCTYPE html>"), "this is an HTML page (a failed download?)"),
-    "gzip": (written(gzip.compress(b"x")), "this is a gzip archive"),
+    "html": (written(b"<!DOCTYPE html>"), "this is an HTML page (a failed download?); got 15 b"),
+    "gzip": (written(gzip.compress(b"x")), "this is a gzip archive; got 21 bytes. Unpack it"),
     "gguf": (written(b"GGUF"), "this is a GGUF file"),
     "hdf5": (written(b"\x89HDF\r\n"), "this is an HDF5 file"),
     "json": (written(b"{}"), "this is a JSON file"),
     "random": (written(bytes(range(180, 250))), "not a checkpoint; got 70 bytes starting with"),
-    "zip": (written(b"PK\x05\x06" + bytes(18)), "not a checkpoint"),
-    "module": (saved(nn.GRU(2, 2)), "got an object of torch.nn.modules.rnn.GRU"),
-    "legacy module": (saved(nn.GRU(2, 2), zipped=False), "got an object of torch.nn.modules"),
+    "zip": (written(b"PK\x05\x06" + bytes(18)), "a zip archive, but not one of torch.save"),
     "optimizer": (
         saved(torch.optim.SGD([torch.zeros(1)]).state_dict()),
         "the state of an optimizer, without the model's weights",
@@ -74,16 +80,54 @@ def test_bad_checkpoints(
     assert said.endswith("."), said
 
 
-def test_weights_without_architecture(refuse: Refuse, folder: Path) -> None:
-    torch.save(nn.GRU(2, 2).state_dict(), folder / "model.pt")
-    said = refuse(3, "analyze", "model.pt")
-    assert "model.pt: weights without their architecture; got 4 tensors, the first weight_" in said
-    assert "--model pkg.module:factory" in said
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_model_by_itself(refuse: Refuse, folder: Path, whole: bool, zipped: bool) -> None:
+    module = nn.GRU(2, 2)
+    saved(module if whole else module.state_dict(), zipped=zipped)(folder / "model.pt")
+    for command in ("analyze", "compare"):
+        assert refuse(3, command, "model.pt") == (
+            "Error: model.pt: GRU model, which cannot be rebuilt from the file alone; missing: "
+            "what gives its outputs. Say what builds the model: --model pkg.module:factory [--set "
+            "name=value]."
+        )
+
+
+@pytest.mark.parametrize(
+    ("weights", "exit_code", "message"),
+    [
+        (
+            {"base.lora_A.weight": torch.zeros(2, 3), "base.lora_B.weight": torch.zeros(3, 2)},
+            4,
+            "a LoRA adapter, without the model that it changes; got 2 tensors, the first ba",
+        ),
+        (
+            {"rnn.weight": torch.zeros(2, 3, dtype=torch.int8), "rnn.scales": torch.zeros(2)},
+            3,
+            "the weights are quantised; got rnn.weight in int8; expected floating-point",
+        ),
+    ],
+    ids=["adapter", "quantised"],
+)
+def test_parts_of_a_model(
+    refuse: Refuse, folder: Path, weights: Any, exit_code: int, message: str
+) -> None:
+    torch.save(weights, folder / "part.pt")
+    assert message in refuse(exit_code, "analyze", "part.pt")
+
+
+def test_a_class_that_nobody_knows_is_named(refuse: Refuse, folder: Path) -> None:
+    """With what builds it: the class itself, which is not imported."""
+    torch.save(Own(), folder / "own.pt")
+    said = refuse(3, "analyze", "own.pt")
+    assert f"pickled {__name__}.Own, which cannot be rebuilt from the file alone; missing" in said
+    assert f"Say what builds it: --model {__name__}:Own [--set name=value]." in said
 
 
 def test_missing_and_folder(refuse: Refuse, folder: Path) -> None:
     assert refuse(4, "analyze", "x.pt") == "Error: x.pt: no such checkpoint. Check the path."
-    assert "a folder, not a checkpoint. Give the file with the wei" in refuse(4, "analyze", folder)
+    said = refuse(4, "analyze", folder)
+    assert "no weights in this folder; got 0 files; expected model.safetensors, pytorch_mod" in said
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -92,7 +136,7 @@ def test_malicious_checkpoint(refuse: Refuse, folder: Path, zipped: bool) -> Non
         {"a": Touch(folder / "canary")}, folder / "model.pt", _use_new_zipfile_serialization=zipped
     )
     for command in ("analyze", "inspect", "compare"):
-        assert "nothing in a checkpoint is ever executed" in refuse(4, command, "model.pt")
+        assert "no state dict inside; got a dictionary of a; " in refuse(4, command, "model.pt")
     assert not (folder / "canary").exists()
 
 
@@ -128,15 +172,23 @@ class TestFactories:
         said = refuse(3, "analyze", linear, "--model", "torch.nn:Linear", *sizes)
         assert "cannot tell what the module takes; got no nn.Embedding inside" in said
 
-    def test_nan(self, refuse: Refuse, folder: Path) -> None:
+    def test_nan_is_a_finding(self, run: Run, folder: Path) -> None:
         state = nn.Embedding(5, 5).state_dict()
         state["weight"][:] = torch.nan
         torch.save(state, folder / "nan.pt")
         sizes = ("--set", "num_embeddings=5", "--set", "embedding_dim=5")
-        said = refuse(3, "analyze", "nan.pt", "--model", "torch.nn:Embedding", *sizes)
+        words = ("--model", "torch.nn:Embedding", *sizes, "--fail-on", "problem")
+        result = run("analyze", "nan.pt", *words)
+        assert result.exit_code == 1
         assert (
-            "the outputs are not finite, so nothing can be measured; got NaN or infinity i" in said
+            "  problem: NaN or infinity stands in weight.\n    Do: Go back to a " in result.stdout
         )
+        report = json.loads(Path("nan-report.json").read_text())
+        assert report["model"]["nonfinite"] == ["weight"]
+        assert report["verdict"]["status"] == "problem"
+        why = "The outputs are not finite: NaN or infinity in 1 of 1 tensors."
+        for check in report["checks"]:
+            assert (check["status"], check["headline"]) == ("not applicable", why)
 
 
 class TestRequests:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from seqprobe.checkpoints.load import load
+from seqprobe.checkpoints.load import Given, load
 from seqprobe.contracts import Attempt
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
@@ -238,7 +238,7 @@ def test_batches_do_not_matter(observe):
 
 
 def test_the_trained_length_stands_in_a_checkpoint():
-    assert load("data/seqprobe_data/checkpoints/lstm.pt").model.trained_length == 256
+    assert load("data/seqprobe_data/checkpoints/lstm.pt", Given()).model.trained_length == 256
 
 
 class Overflowing(nn.Module):

@@ -511,7 +511,10 @@ def build(name: str = "lstm.pt", half_life: float = 5.4) -> Report:
             sha256="ab" * 32,
             bytes=4_938_268,
             assumptions=(
-                Assumption("gate order", "i, f, g, o", "likelihood", 0.4, 9.1, ("i, g, f, o",)),
+                Assumption(
+                    "gate order", "i, f, g, o", "likelihood", 0.4, 9.1, ("i, g, f, o",), "bits"
+                ),
+                Assumption("heads", "4", "default", None, None, ("2", "8"), "", "possible"),
                 Assumption("hidden size", "128", "file"),
             ),
             verification=(

@@ -210,7 +210,11 @@ def test_says_how_it_knows_the_model(single: str) -> None:
     words = Page(single).words
     assert "✓ outputs equal the plain forward: passed" in words
     assert "✕ loss below the token frequencies: failed, 4.2 (compared with 4.1 nats)" in words
-    assert "gate order = i, f, g, o (it fits the data best; margin 0.4; z = 9.1" in words
+    assert (
+        "gate order = i, f, g, o, it fits the data best; ruled out: i, g, f, o "
+        "(worse by at least 0.4 bits, z = 9.1)"
+    ) in words
+    assert "heads = 4, our default; still possible: 2, 8" in words
 
 
 def test_numbers_have_units_and_intervals(single: str) -> None:

@@ -1,114 +1,247 @@
-"""From a checkpoint file to a SequenceModel and the record of what it is."""
+"""From a checkpoint to a SequenceModel and the record of what it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from seqprobe.checkpoints.contents import Contents
+from seqprobe.checkpoints.digest import sha256
 from seqprobe.checkpoints.factory import build_from
-from seqprobe.checkpoints.layouts import reference
-from seqprobe.checkpoints.weights import Contents, read, stripped
+from seqprobe.checkpoints.fetch import fetch_all, nonfinite
+from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.loadable import check_loadable
+from seqprobe.checkpoints.read import read
+from seqprobe.checkpoints.readings import readings
+from seqprobe.checkpoints.rebuild import fill, placed, rebuilt
+from seqprobe.checkpoints.recognise import recognise
+from seqprobe.checkpoints.resolve import said
+from seqprobe.checkpoints.settle import Task, settle
+from seqprobe.checkpoints.verification import cover, verified
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.records import ModelRecord, Verification
+from seqprobe.records import Assumption, ModelRecord, Verification
+from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
+class Given:
+    """What the user says about a checkpoint.
+
+    `factory`: `pkg.module:factory`, which builds the module; without it the file's layout has to
+    be known. `settings`: keyword arguments of the factory, or properties of the model that its
+    file does not tell. `weights`: which one of several state dicts. `data` and `tokenizer`: what
+    the model reads, to find out by what nobody says. `task`: what the model is for.
+    `assume_defaults`: take what is usual where there is nothing to find out by.
+    """
+
+    factory: str | None = None
+    settings: Mapping[str, Any] | None = None
+    weights: str | None = None
+    data: str | None = None
+    tokenizer: str | None = None
+    task: Task | None = None
+    assume_defaults: bool = False
+    device: str = "auto"
+    dtype: str = "float32"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """A model ready to be measured, and where it came from."""
+    """A model, the record of where it came from, and how its text becomes tokens.
+
+    `obstacle` says why nothing can be measured on it, if so; `model` then has zeros in place of
+    weights that are not finite.
+    """
 
     model: SequenceModel
     record: ModelRecord
+    tokenizer: Tokenizer | None = None
+    reversed: bool = False
+    obstacle: str = ""
 
 
-def load(
-    path: str | Path,
-    *,
-    factory: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-) -> Loaded:
+def load(path: str | Path, given: Given) -> Loaded:
     """Read a checkpoint, rebuild its module and load every tensor exactly once.
-
-    Args:
-        path: a file written by `seqprobe train`, or any state dict together with `factory`.
-        factory: `pkg.module:factory`, which returns the module for a state dict.
-        settings: keyword arguments of the factory.
-        device: `auto`, `cpu`, `cuda`, ...
-        dtype: in which precision to measure.
 
     Raises:
         FileError: the file cannot be read.
-        ModelError: the module cannot be rebuilt, or does not take these weights.
+        ModelError: the module cannot be rebuilt, or is not the model in the file.
+        UsageError: what the user says does not fit the file.
     """
-    target, precision = device_named(device), _dtype(dtype)
-    contents = read(Path(path))
-    module = _rebuilt(contents, factory, settings or {})
-    _fill(module, contents)
-    module.to(target, precision).eval()
-    model = _wrapped(module, contents)
-    return Loaded(model, _record(model, contents, factory))
+    device, dtype = device_named(given.device), _dtype(given.dtype)
+    contents = _chosen(read(Path(path)), given.weights)
+    check_loadable(contents, given.dtype)
+    layout = None if given.factory else _rebuildable(recognise(contents), contents)
+    tensors = fetch_all(contents.weights)
+    bad = nonfinite(tensors)
+
+    def ready(module: nn.Module) -> nn.Module:
+        return module.to(device, dtype).eval()
+
+    if layout is None:
+        made = _by_factory(contents, tensors, given, ready)
+    else:
+        judge = not (bad or layout.certain)
+        made = _by_layout(layout, contents, tensors, given, ready, judge=judge)
+    return _loaded(made, contents, bad)
 
 
-def _rebuilt(contents: Contents, factory: str | None, settings: Mapping[str, Any]) -> nn.Module:
-    if factory:
-        return build_from(factory, settings)
-    if reference.matches(contents.extra):
-        return reference.rebuild(contents.extra, contents.name)
+def _chosen(contents: Contents, name: str | None) -> Contents:
+    """With the state dict that the user wants, if there are several."""
+    if name is None:
+        return contents
+    if name not in contents.others:
+        raise UsageError(
+            f"no other weights named {name!r} in the file",
+            where=contents.name,
+            expected=", ".join(contents.others) or "no name: there is only one state dict",
+            do="See `seqprobe inspect`.",
+        )
+    return replace(contents, weights=contents.others[name])
+
+
+def _rebuildable(found: Layout | Named, contents: Contents) -> Layout:
+    if isinstance(found, Layout):
+        return found
     raise ModelError(
-        "weights without their architecture",
+        f"{found.name}, which cannot be rebuilt from the file alone; missing: {found.missing}",
         where=contents.name,
-        got=f"{len(contents.weights)} tensors, the first {next(iter(contents.weights))}",
-        expected="a file of `seqprobe train`, or --model",
-        do="Say what builds the model: --model pkg.module:factory [--set name=value].",
+        do=found.do,
     )
 
 
-def _fill(module: nn.Module, contents: Contents) -> None:
-    wanted, given = module.state_dict(), contents.weights
-    if wanted.keys() != given.keys():
-        given = stripped(given)
-    found = [_named(what, names) for what, names in _misfits(wanted, given).items() if names]
-    if found:
-        raise ModelError(
-            "the weights do not fit the model",
-            where=contents.name,
-            got="; ".join(found),
-            expected="every tensor used exactly once",
-            do="Check the factory and its --set arguments.",
+@dataclass(frozen=True)
+class _Made:
+    """A module filled with the tensors of a file, and how it came about."""
+
+    module: nn.Module
+    source: Literal["state_dict", "hf", "factory"]
+    layout: str
+    verification: tuple[Verification, ...]
+    assumptions: tuple[Assumption, ...]
+    features: int | None = None
+    trained_length: int | None = None
+    tokenizer: Tokenizer | None = None
+    reversed: bool = False
+
+
+Ready = Callable[[nn.Module], nn.Module]
+
+
+def _by_factory(
+    contents: Contents, tensors: Mapping[str, Tensor], given: Given, ready: Ready
+) -> _Made:
+    assert given.factory
+    settings = given.settings or {}
+    module, taken = build_from(given.factory, settings, contents)
+    fill(
+        module,
+        placed(module, tensors),
+        where=contents.name,
+        do="Check the factory and its --set arguments.",
+    )
+    return _Made(
+        ready(module),
+        source="factory",
+        layout="own factory",
+        verification=(cover(len(tensors)),),
+        assumptions=(*said(taken, "file"), *said(settings, "user")),
+    )
+
+
+def _by_layout(
+    layout: Layout,
+    contents: Contents,
+    tensors: Mapping[str, Tensor],
+    given: Given,
+    ready: Ready,
+    *,
+    judge: bool,
+) -> _Made:
+    """Unless told to `judge` by the data, what is not known is what is usual."""
+
+    def build(values: Mapping[str, Any]) -> nn.Module:
+        return ready(rebuilt(layout, values, tensors, contents.name))
+
+    found = readings(
+        layout,
+        given.data,
+        given.tokenizer,
+        folder=contents.path if contents.path.is_dir() else contents.path.parent,
+        seed=given.seed,
+        device=device_named(given.device),
+    )
+    settled = settle(
+        layout,
+        build,
+        {each.name: each.examples for each in found if each.examples and judge},
+        settings=given.settings or {},
+        task=given.task,
+        assume_defaults=given.assume_defaults or not judge,
+        where=contents.name,
+    )
+    return _Made(
+        settled.module,
+        source="hf" if layout.template.partition(":")[0].endswith("huggingface") else "state_dict",
+        layout=layout.name,
+        verification=(cover(len(tensors), sorted(layout.ignored)), *verified(layout, settled)),
+        assumptions=settled.assumptions,
+        features=layout.features,
+        trained_length=layout.trained_length,
+        tokenizer=next(r for r in found if settled.tokenizer in (None, r.name)).tokenizer,
+        reversed=layout.reversed,
+    )
+
+
+def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
+    """Ready to be measured, if its outputs are finite."""
+    model, obstacle = SequenceModel(made.module, features=made.features), ""
+    if not model(model.example(1)).isfinite().all():
+        model = SequenceModel(_with_zeros(made.module), features=made.features)
+        obstacle = (
+            "The outputs are not finite: NaN or infinity in "
+            f"{len(bad)} of {len(contents.weights)} tensors."
         )
-    module.load_state_dict(given, strict=False)
+    model.trained_length = made.trained_length
+    return Loaded(
+        model, _record(model, contents, made, bad), made.tokenizer, made.reversed, obstacle
+    )
 
 
-def _misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """By kind of misfit; a tied tensor may be missing, for safetensors keeps one of each."""
-    common = [name for name in wanted if name in given]
-    filled = {wanted[name].data_ptr() for name in common}
-    return {
-        "missing": [n for n in wanted if n not in given and wanted[n].data_ptr() not in filled],
-        "not in the model": [name for name in given if name not in wanted],
-        "other shape": [
-            f"{name} {tuple(given[name].shape)} for {tuple(wanted[name].shape)}"
-            for name in common
-            if given[name].shape != wanted[name].shape
-        ],
-        "other kind of number": [
-            f"{name} {given[name].dtype} for {wanted[name].dtype}"
-            for name in common
-            if given[name].is_floating_point() != wanted[name].is_floating_point()
-        ],
-    }
+def _with_zeros(module: nn.Module) -> nn.Module:
+    """A copy whose structure can be looked at."""
+    copied = deepcopy(module)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.nan_to_num_(0.0, 0.0, 0.0)
+    return copied
 
 
-def _named(what: str, names: list[str]) -> str:
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{what}: {', '.join(names[:3])}{rest}"
+def _record(
+    model: SequenceModel, contents: Contents, made: _Made, bad: tuple[str, ...]
+) -> ModelRecord:
+    described = describe(model, contents.name)
+    pickled = {"class in the file": contents.modules[""].kind} if "" in contents.modules else {}
+    return replace(
+        described,
+        plan={**pickled, **described.plan},
+        source=made.source,
+        container=contents.container,
+        layout=made.layout,
+        sha256=sha256(contents.path),
+        bytes=contents.bytes,
+        nonfinite=bad,
+        assumptions=made.assumptions,
+        verification=made.verification,
+    )
 
 
 def device_named(name: str) -> torch.device:
@@ -140,39 +273,6 @@ def _dtype(name: str) -> torch.dtype:
             do="Choose one of them; the file itself may hold any.",
         )
     return DTYPES[name]
-
-
-def _wrapped(module: nn.Module, contents: Contents) -> SequenceModel:
-    model = SequenceModel(module)
-    if reference.matches(contents.extra):
-        model.trained_length = reference.trained_length(contents.extra)
-    if not model(model.example(1)).isfinite().all():
-        bad = contents.nonfinite
-        raise ModelError(
-            "the outputs are not finite, so nothing can be measured",
-            where=contents.name,
-            got=f"NaN or infinity in {len(bad)} of {len(contents.weights)} tensors"
-            + (f", the first {bad[0]}" if bad else ""),
-            expected="finite numbers",
-            do="Give a checkpoint from before the training diverged.",
-        )
-    return model
-
-
-def _record(model: SequenceModel, contents: Contents, factory: str | None) -> ModelRecord:
-    cover = Verification(
-        "every tensor used exactly once", "passed", f"{len(contents.weights)} tensors"
-    )
-    return replace(
-        describe(model, contents.name),
-        source="factory" if factory else "state_dict",
-        container=contents.container,
-        layout="own factory" if factory else "seqprobe train",
-        sha256=contents.sha256,
-        bytes=contents.bytes,
-        nonfinite=contents.nonfinite,
-        verification=(cover,),
-    )
 
 
 def describe(model: SequenceModel, name: str) -> ModelRecord:

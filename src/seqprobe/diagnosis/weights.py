@@ -1,7 +1,7 @@
 """Rules about the weights themselves."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seqprobe.contracts import Estimate, Finding
 from seqprobe.diagnosis.case import Case, below
@@ -17,8 +17,7 @@ def not_finite(case: Case) -> Iterator[Finding]:
         rule="weights-not-finite",
         check="weights",
         status="problem",
-        statement=f"{len(case.nonfinite)} tensors hold NaN or infinity, the first "
-        f"{case.nonfinite[0]}.",
+        statement=f"NaN or infinity stands in {_listed(case.nonfinite)}.",
         metric="nonfinite",
         evidence=Estimate(float(len(case.nonfinite)), "tensors", exact=True),
         threshold="any",
@@ -27,6 +26,11 @@ def not_finite(case: Case) -> Iterator[Finding]:
         remedy="Go back to a checkpoint from before training diverged.",
         falsified_by="Nothing: it stands in the file.",
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def gates_too_closed(case: Case) -> Iterator[Finding]:

@@ -86,6 +86,12 @@ def run(
     return result
 
 
+def refused(passes: Sequence[Pass], why: str) -> Run:
+    """No pass is carried out, for a reason that holds for all of them."""
+    probes = [probe for each in passes if each.baseline is None for probe in each.probes]
+    return Run([Outcome(probe, not_applicable=why) for probe in probes])
+
+
 def _beside(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
     """The outcome with its baselines; one that cannot be measured is named in a warning."""
     if outcome.measurement is None:

@@ -1,42 +1,48 @@
 """Files written by `seqprobe train`: the architecture stands in the file."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
+from seqprobe.checkpoints.contents import Contents
+from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.errors import FileError
-from seqprobe.reference.language_models import build
 
 FORMAT = "seqprobe.reference/1"
 
 
-def matches(extra: Mapping[str, Any]) -> bool:
-    """Whether this file was written by `seqprobe train`."""
-    return str(extra.get("format", "")).startswith("seqprobe.reference/")
-
-
-def trained_length(extra: Mapping[str, Any]) -> int:
-    """Tokens of the sequences in training."""
-    return int(extra["architecture"]["context"])
-
-
-def rebuild(extra: Mapping[str, Any], where: str) -> nn.Module:
-    """The module, its weights not yet loaded."""
-    if extra["format"] != FORMAT:
+def recognise(contents: Contents) -> Layout | None:
+    """Whatever says that it is one; the template refuses sizes that do not fit."""
+    written = str(contents.beside.get("format", ""))
+    if not written.startswith("seqprobe.reference/"):
+        return None
+    if written != FORMAT:
         raise FileError(
             "written by another version of seqprobe",
-            where=where,
-            got=extra["format"],
+            where=contents.name,
+            got=written,
             expected=FORMAT,
             do="Update seqprobe, or train it again.",
         )
-    try:
-        return build(**extra["architecture"])
-    except Exception as error:  # sizes that no module can have fail in torch
-        raise FileError(
-            "its architecture cannot be read",
-            where=where,
-            got=f"{error}",
-            do="Train it again with `seqprobe train`.",
-        ) from error
+    architecture = _architecture(contents)
+    return Layout(
+        name="seqprobe train",
+        template="seqprobe.reference.language_models:build",
+        settings=architecture,
+        names={name: name for name in contents.weights},
+        vocab_size=architecture["vocab_size"],
+        certain=True,
+        trained_length=architecture["context"],
+    )
+
+
+def _architecture(contents: Contents) -> dict[str, Any]:
+    found = contents.beside.get("architecture")
+    if isinstance(found, dict):
+        sizes = [found.get(name) for name in ("vocab_size", "context")]
+        if all(isinstance(size, int) and size > 0 for size in sizes):
+            return found
+    raise FileError(
+        "its architecture cannot be read",
+        where=contents.name,
+        got=f"{found!r}"[:100],
+        do="Train it again with `seqprobe train`.",
+    )
