@@ -59,7 +59,7 @@ def write_seeds(folder: Path) -> None:
     import torch
     from torch import nn
 
-    from seqprobe.checkpoints.objects import MEANINGS
+    from seqprobe.checkpoints.pickles.objects import MEANINGS
 
     state = {"w": torch.arange(6.0).view(2, 3), "b": torch.zeros(2, dtype=torch.int8)}
     whole = nn.Sequential(nn.Embedding(3, 2), nn.GRU(2, 2))
@@ -89,6 +89,7 @@ def fuzz(folder: Path, minutes: float) -> None:
 
     with atheris.instrument_imports(include=["seqprobe.checkpoints", "zipfile", "pickletools"]):
         from seqprobe.checkpoints.read import read
+        from seqprobe.checkpoints.recognise import recognise
     from seqprobe.errors import FileError, ModelError
 
     path = folder / "model.pt"
@@ -96,7 +97,7 @@ def fuzz(folder: Path, minutes: float) -> None:
     def one(data: bytes) -> None:
         path.write_bytes(file_of(data))
         with contextlib.suppress(FileError, ModelError):
-            read(path)
+            recognise(read(path))
 
     options: dict[str, Any] = {
         "max_total_time": int(60 * minutes),

@@ -1,7 +1,8 @@
-"""How long `seqprobe --help` takes, as a multiple of `python -c "import click"`.
+"""How long `seqprobe --help` and `seqprobe inspect` take, against `python -c "import click"`.
 
-Runs of both take turns, so that a busy machine slows both; the ratio of medians is printed.
-The design asks for at most 3. Usage: python benchmarks/startup.py [RUNS]
+Runs of all take turns, so that a busy machine slows all of them; medians and their ratios are
+printed. The design asks for a ratio of at most 3 for the help, and for 0.3 s to inspect a file.
+Usage: python benchmarks/startup.py [RUNS]
 """
 
 import statistics
@@ -10,8 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-BASE = [sys.executable, "-c", "import click"]
-OURS = [str(Path(sys.executable).with_name("seqprobe")), "--help"]
+SEQPROBE = str(Path(sys.executable).with_name("seqprobe"))
+MODEL = Path(__file__).resolve().parents[1] / "data/seqprobe_data/checkpoints/attention.pt"
+COMMANDS = {
+    "import click": [sys.executable, "-c", "import click"],
+    "seqprobe --help": [SEQPROBE, "--help"],
+    "seqprobe inspect": [SEQPROBE, "inspect", str(MODEL)],
+}
 
 
 def seconds(command: list[str]) -> float:
@@ -22,12 +28,11 @@ def seconds(command: list[str]) -> float:
 
 
 def main(runs: int) -> None:
-    """Print both medians and their ratio."""
-    seconds(BASE), seconds(OURS)  # files into the cache
-    pairs = [(seconds(BASE), seconds(OURS)) for _ in range(runs)]
-    base, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"import click {base * 1e3:.0f} ms, seqprobe --help {ours * 1e3:.0f} ms")
-    print(f"ratio {ours / base:.2f}")
+    """Print medians and ratios."""
+    rounds = [[seconds(command) for command in COMMANDS.values()] for _ in range(runs + 1)]
+    medians = [statistics.median(times) for times in zip(*rounds[1:], strict=True)]
+    for name, median in zip(COMMANDS, medians, strict=True):
+        print(f"{name}: {median * 1e3:.0f} ms, {median / medians[0]:.2f} times the first")
 
 
 if __name__ == "__main__":
