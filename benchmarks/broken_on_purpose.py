@@ -718,32 +718,38 @@ BREAKS = (
     _in(
         "checkpoints/resolve.py",
         "checkpoints/test_resolve",
-        "return self.z > CERTAIN or",
-        "return self.z > 1 or",
+        "losses[:, losses.mean(0).argmin()]",
+        "losses[:, 0]",
     ),
     _in(
         "checkpoints/resolve.py",
         "checkpoints/test_resolve",
-        "abs(self.margin) + 2 * self.error < NOTHING",
-        "abs(self.margin) < NOTHING",
+        "return self.scaled.z > CERTAIN or",
+        "return self.scaled.z > 1 or",
     ),
     _in(
         "checkpoints/resolve.py",
         "checkpoints/test_resolve",
-        "            count *= 2\n",
+        "abs(self.plain.mean) + 2 * self.plain.error < NOTHING",
+        "abs(self.plain.mean) < NOTHING",
+    ),
+    _in(
+        "checkpoints/resolve.py",
+        "checkpoints/test_resolve",
+        "            count = max(FIRST, 2 * count)\n",
         "            return nearest\n",
     ),
     _in(
         "checkpoints/resolve.py",
         "checkpoints/test_resolve",
-        "if rival and (rival.margin < 0 or usual):",
-        "if rival and rival.margin < 0:",
+        "if rival.harmless:",
+        "if False:",
     ),
     _in(
         "checkpoints/resolve.py",
         "checkpoints/test_resolve",
-        "if rival and (rival.margin < 0 or usual):",
-        "if usual and rival:",
+        "if rival.harmless:",
+        "if True:",
     ),
     _in(
         "checkpoints/settle.py",
@@ -785,8 +791,8 @@ BREAKS = (
     _in(
         "checkpoints/examples.py",
         "checkpoints/test_examples",
-        "tokens[:, 1:], reduction",
-        "tokens[:, :-1], reduction",
+        "module(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:]",
+        "module(tokens)[:, :-1].transpose(1, 2), tokens[:, :-1]",
     ),
     _in(
         "checkpoints/examples.py",

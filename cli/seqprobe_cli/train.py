@@ -25,7 +25,7 @@ def command(
 
     The last line on standard output is the path of the checkpoint.
     """
-    from seqprobe.checkpoints.load import device_named
+    from seqprobe.models.device import device_named
     from seqprobe.reference.recipe import recipe_from
     from seqprobe.reference.training import train
     from seqprobe_cli.progress import progress_bar

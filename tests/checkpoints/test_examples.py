@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqprobe.checkpoints.examples import Labels, NextTokens, Targets
+from seqprobe.checkpoints.examples import SCALES, Labels, NextTokens, Targets
 from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.checkpoints.readings import readings
 from seqprobe.errors import UsageError
@@ -50,7 +50,7 @@ class TestNextTokens:
                 -math.log2(model(tokens[None, : t + 1])[0, -1].softmax(-1)[tokens[t + 1]])
                 for t in range(19)
             ]
-            assert float(found[row]) == pytest.approx(sum(bits) / 19, rel=1e-5)
+            assert float(found[row, 0]) == pytest.approx(sum(bits) / 19, rel=1e-5)
 
     def test_one_does_not_depend_on_the_others(self, next_tokens: NextTokens) -> None:
         model = Recurrent(None, 256)
@@ -89,7 +89,7 @@ class TestLabels:
         model.eval()
         for row, number in enumerate((1, 2, 3)):
             chances = model(texts[number][None])[0, -1].softmax(-1)
-            assert float(found[row]) == pytest.approx(-math.log2(chances[classes[number]]))
+            assert float(found[row, 0]) == pytest.approx(-math.log2(chances[classes[number]]))
         assert labels.unit == "bits per text"
         assert labels.floor(4) == pytest.approx((2 + 1 + 2 + 1) / 4)
 
@@ -101,7 +101,7 @@ class TestLabels:
         model.eval()
         answers = [float(model(text[None])[0, -1, 0].detach()) for text in texts]
         expected = [(answers[0] - 0.5) ** 2, (answers[1] - 2.5) ** 2]
-        assert found.tolist() == pytest.approx(expected)
+        assert found[:, 0].tolist() == pytest.approx(expected)
         assert labels.unit == "squared error"
         assert labels.floor(2) == pytest.approx(1.0)
 
@@ -120,7 +120,7 @@ class TestTargets:
         answers = answers if per_step else answers[:, -1]
         for row in range(4):
             errors = (answers[row].flatten() - wanted[2 + row].flatten()) ** 2
-            assert float(found[row]) == pytest.approx(float(errors.mean()), rel=1e-5)
+            assert float(found[row, 0]) == pytest.approx(float(errors.mean()), rel=1e-5)
 
     @pytest.mark.parametrize("shape", [(6,), (6, 7)])
     def test_classes(self, shape: tuple[int, ...]) -> None:
@@ -132,7 +132,7 @@ class TestTargets:
             right = [
                 chances[row, t, wanted[row].reshape(-1)[t if len(shape) > 1 else 0]] for t in steps
             ]
-            assert float(found[row]) == pytest.approx(
+            assert float(found[row, 0]) == pytest.approx(
                 sum(-math.log2(chance) for chance in right) / len(right), rel=1e-5
             )
 
@@ -140,6 +140,17 @@ class TestTargets:
         wanted = torch.randn(6, 3)
         expected = float(((wanted - wanted.mean(0)) ** 2).mean())
         assert Targets(self.inputs, wanted, CPU).floor(6) == pytest.approx(expected)
+
+
+def test_the_other_columns_are_of_scaled_outputs(next_tokens: NextTokens) -> None:
+    model = Recurrent(None, 256)
+    plain = next_tokens.losses(model, 0, 3)
+    assert plain.shape == (3, len(SCALES))
+    for column, scale in enumerate(SCALES):
+        scaled = Recurrent(None, 256)
+        scaled.head.weight *= scale
+        scaled.head.bias *= scale
+        assert torch.allclose(next_tokens.losses(scaled, 0, 3)[:, 0], plain[:, column], rtol=1e-5)
 
 
 class TestReadings:

@@ -28,7 +28,7 @@ def losses(
         name = sum(map(ord, repr(sorted(values.items()))))
         generator = torch.Generator().manual_seed(name)
         noise = torch.randn(4096, generator=generator, dtype=torch.float64)[first:last]
-        return 2 + penalty(values) + spread * noise
+        return (2 + penalty(values) + spread * noise)[:, None]
 
     return of
 
@@ -61,10 +61,10 @@ def test_margin_and_z_are_those_of_paired_differences() -> None:
     search = Search([Unknown("n_head", (2, 4))], of, most=64)
     rival = search.rival({"n_head": 4}, search.unknowns[0])
     assert rival is not None
-    difference = of({"n_head": 2}, 0, 64) - of({"n_head": 4}, 0, 64)
+    difference = (of({"n_head": 2}, 0, 64) - of({"n_head": 4}, 0, 64))[:, 0]
     assert rival.value == 2
-    assert rival.margin == pytest.approx(float(difference.mean()))
-    assert rival.z == pytest.approx(float(difference.mean() / (difference.std() / 8)))
+    assert rival.scaled.mean == pytest.approx(float(difference.mean()))
+    assert rival.scaled.z == pytest.approx(float(difference.mean() / (difference.std() / 8)))
 
 
 def test_more_examples_until_it_is_decided() -> None:
@@ -104,6 +104,20 @@ def test_of_two_that_make_no_difference_the_usual_one_is_taken() -> None:
     assert search.best() == {"activation": "gelu"}
 
 
+def test_what_is_only_too_timid_is_not_ruled_out() -> None:
+    """The second value loses as it is, and wins at another scale of its outputs."""
+
+    def of(values: Values, first: int, last: int) -> Tensor:
+        timid = torch.tensor([[1.5, 0.9]] if values["x"] else [[1.0, 1.1]], dtype=torch.float64)
+        return timid + 0.01 * torch.sin(torch.arange(first, last, dtype=torch.float64))[:, None]
+
+    search = Search([Unknown("x", (0, 1))], of, most=64)
+    assert search.best() == {"x": 0}
+    (found,) = assumptions(search, {"x": 0}, "bits")
+    assert found.alternatives_are == "possible"
+    assert found.margin == pytest.approx(-0.1)
+
+
 def test_by_chance_nothing_is_decided() -> None:
     """Candidates that differ by noise alone: z above 4 would be a wrong claim."""
     claimed = 0
@@ -112,7 +126,7 @@ def test_by_chance_nothing_is_decided() -> None:
         table = torch.randn(2, 512, generator=generator, dtype=torch.float64)
 
         def of(values: Values, first: int, last: int, table: Tensor = table) -> Tensor:
-            return 2 + 0.3 * table[values["x"], first:last]
+            return (2 + 0.3 * table[values["x"], first:last])[:, None]
 
         search = Search([Unknown("x", (0, 1))], of, most=512)
         (found,) = assumptions(search, search.best(), "nats")
@@ -137,7 +151,7 @@ def test_a_value_that_wins_on_more_examples_is_taken() -> None:
         numbers = torch.arange(first, last, dtype=torch.float64)
         noise = 0.01 * torch.sin(7 * numbers + values["x"])
         misleading = torch.where(numbers < 64, 0.02, -0.2)
-        return 2 + noise + (misleading + 0.3 * torch.cos(numbers)) * (values["x"] == 1)
+        return (2 + noise + (misleading + 0.3 * torch.cos(numbers)) * (values["x"] == 1))[:, None]
 
     search = Search([Unknown("x", (0, 1))], of, most=1024)
     assert search.mean({"x": 0}, 64) < search.mean({"x": 1}, 64)

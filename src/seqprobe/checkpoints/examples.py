@@ -15,6 +15,9 @@ from seqprobe.sequences.streams import CorpusStream
 
 BATCH = 8
 BIT = math.log(2)
+SCALES = (1.0, 0.5, 0.7, 1.4, 2.0, 4.0, 8.0)
+
+Losses = Float[Tensor, "examples scales"]
 
 
 @runtime_checkable
@@ -31,8 +34,10 @@ class Examples(Protocol):
         """How many examples there are."""
         ...
 
-    def losses(self, module: nn.Module, first: int, last: int) -> Float[Tensor, " examples"]:
-        """Of the examples from `first` up to `last`, on the CPU in float64."""
+    def losses(self, module: nn.Module, first: int, last: int) -> Losses:
+        """Of the examples from `first` up to `last`, on the CPU in float64: of the module's
+        outputs as they are, and multiplied by the other `SCALES`.
+        """
         ...
 
     def floor(self, count: int) -> float:
@@ -54,7 +59,7 @@ class NextTokens:
     unit: str = "bits per token"
     most: int = 512
 
-    def losses(self, module: nn.Module, first: int, last: int) -> Float[Tensor, " examples"]:
+    def losses(self, module: nn.Module, first: int, last: int) -> Losses:
         parts = [
             self._losses(module, self._tokens(start, min(start + BATCH, last)))
             for start in range(first, last, BATCH)
@@ -64,13 +69,11 @@ class NextTokens:
     def _tokens(self, first: int, last: int) -> Int[Tensor, "batch time"]:
         return self.stream.take(range(first, last), self.length).to(self.device)
 
-    def _losses(
-        self, module: nn.Module, tokens: Int[Tensor, "batch time"]
-    ) -> Float[Tensor, " batch"]:
+    def _losses(self, module: nn.Module, tokens: Int[Tensor, "batch time"]) -> Losses:
         with undisturbed(module), torch.no_grad():
-            scores = module(tokens)[:, :-1]
-            nats = F.cross_entropy(scores.transpose(1, 2), tokens[:, 1:], reduction="none")
-        return nats.double().mean(1).cpu() / BIT
+            scores, wanted = module(tokens)[:, :-1].transpose(1, 2), tokens[:, 1:]
+            nats = [F.cross_entropy(s * scores, wanted, reduction="none") for s in SCALES]
+        return torch.stack([each.double().mean(1).cpu() for each in nats], dim=1) / BIT
 
     def pairs(self, count: int) -> float | None:
         """By counting pairs of tokens elsewhere in the text; None if there is no elsewhere."""
@@ -103,10 +106,10 @@ class Labels:
     def most(self) -> int:
         return len(self.texts)
 
-    def losses(self, module: nn.Module, first: int, last: int) -> Float[Tensor, " examples"]:
+    def losses(self, module: nn.Module, first: int, last: int) -> Losses:
         with undisturbed(module), torch.no_grad():
             answers = [module(t[None].to(self.device))[0, -1] for t in self.texts[first:last]]
-        return _loss(torch.stack(answers), self.targets[first:last])
+        return _losses(torch.stack(answers), self.targets[first:last])
 
     def floor(self, count: int) -> float:
         """By the frequencies of classes, or the mean."""
@@ -134,14 +137,14 @@ class Targets:
     def most(self) -> int:
         return len(self.inputs)
 
-    def losses(self, module: nn.Module, first: int, last: int) -> Float[Tensor, " examples"]:
+    def losses(self, module: nn.Module, first: int, last: int) -> Losses:
         dtype = next(module.parameters()).dtype
         with undisturbed(module), torch.no_grad():
             answers = module(self.inputs[first:last].to(self.device, dtype))
         wanted = self.targets[first:last]
         if not self._per_step(answers):
             answers = answers[:, -1]
-        return _loss(answers, wanted)
+        return _losses(answers, wanted)
 
     def _per_step(self, answers: Float[Tensor, "batch time outputs"]) -> bool:
         steps = self.targets.ndim > 1 and self.targets.shape[1] == answers.shape[1]
@@ -156,6 +159,12 @@ class Targets:
 
     def pairs(self, count: int) -> None:
         """There is nothing of the kind."""
+
+
+def _losses(
+    answers: Float[Tensor, "examples ..."], wanted: Shaped[Tensor, "examples ..."]
+) -> Losses:
+    return torch.stack([_loss(scale * answers, wanted) for scale in SCALES], dim=1)
 
 
 def _loss(

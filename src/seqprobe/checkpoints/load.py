@@ -23,11 +23,10 @@ from seqprobe.checkpoints.resolve import said
 from seqprobe.checkpoints.settle import Task, settle
 from seqprobe.checkpoints.verification import cover, verified
 from seqprobe.errors import ModelError, UsageError
+from seqprobe.models.device import device_named, dtype_named
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import Assumption, ModelRecord, Verification
 from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def load(path: str | Path, given: Given) -> Loaded:
         ModelError: the module cannot be rebuilt, or is not the model in the file.
         UsageError: what the user says does not fit the file.
     """
-    device, dtype = device_named(given.device), _dtype(given.dtype)
+    device, dtype = device_named(given.device), dtype_named(given.dtype)
     contents = _chosen(read(Path(path)), given.weights)
     check_loadable(contents, given.dtype)
     layout = None if given.factory else _rebuildable(recognise(contents), contents)
@@ -242,37 +241,6 @@ def _record(
         assumptions=made.assumptions,
         verification=made.verification,
     )
-
-
-def device_named(name: str) -> torch.device:
-    """`auto` is the GPU if there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        if torch.empty(1, device=name).isfinite().device.type != "meta":
-            return torch.device(name)
-    except Exception as error:
-        reason = str(error).split("\n")[0].split(". ")[0]
-        if "device type at start" in reason:  # a list of all that torch was ever ported to
-            reason = "a kind of device that torch does not know"
-    else:
-        reason = "a device that holds no numbers"
-    raise UsageError(
-        f"no device {name!r} here",
-        got=reason,
-        expected="auto, cpu, or cuda where there is a GPU",
-        do="Use --device auto, or see `seqprobe doctor`.",
-    )
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise UsageError(
-            f"unknown dtype {name!r}",
-            expected=f"one of {', '.join(DTYPES)}",
-            do="Choose one of them; the file itself may hold any.",
-        )
-    return DTYPES[name]
 
 
 def describe(model: SequenceModel, name: str) -> ModelRecord:

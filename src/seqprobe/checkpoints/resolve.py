@@ -1,8 +1,10 @@
 """What a file does not say about its model, decided by the likelihood of held-out data.
 
-Of all candidates for an unknown property the true one fits the data best. Candidates are compared
-on the same examples, so that their difference has a small standard error; examples are added
-until the difference is beyond doubt, or there are no more.
+Of all candidates for an unknown property the true one should fit the data best. Candidates are
+compared on the same examples, so that their difference has a small standard error; examples are
+added until the difference is beyond doubt, or there are no more. A model that was trained for a
+short time is too unsure of itself, and a wrong candidate may gain by being bolder: another value is
+ruled out only if it is worse at any boldness, with its outputs multiplied by any of `SCALES`.
 """
 
 import itertools
@@ -15,41 +17,59 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqprobe.checkpoints.examples import Losses
 from seqprobe.checkpoints.layouts.layout import Unknown
 from seqprobe.records import Assumption
 
 FEW, FIRST = 8, 64
-CERTAIN = 4.0
+CERTAIN, HOPELESS = 4.0, 8.0
+ROUNDS = 5
 NOTHING = 0.002
 MOST_COMBINATIONS = 512
 
 Values = dict[str, Any]
-Losses = Callable[[Values, int, int], Float[Tensor, " examples"]]
+Judge = Callable[[Values, int, int], Losses]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean and standard error of paired differences of losses."""
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, pairs: Float[Tensor, " examples"]) -> "Difference":
+        """Of a loss minus another one, example by example."""
+        count = len(pairs)
+        return cls(float(pairs.mean()), float(pairs.std() / count**0.5) if count > 1 else math.inf)
+
+    @property
+    def z(self) -> float:
+        """The mean in standard errors."""
+        return self.mean / self.error if self.error else 0.0
 
 
 @dataclass(frozen=True)
 class Rival:
-    """The best of the values that were not chosen: its mean loss above that of the chosen one."""
+    """The best of the values that were not chosen: its loss above that of the chosen one, with
+    outputs as they are and at the scale that suits it best.
+    """
 
     value: Any
-    margin: float
-    error: float
+    plain: Difference
+    scaled: Difference
     loss: float
 
     @property
-    def z(self) -> float:
-        """The margin in standard errors."""
-        return self.margin / self.error if self.error else 0.0
-
-    @property
     def beaten(self) -> bool:
-        """Beyond doubt."""
-        return self.z > CERTAIN or not math.isfinite(self.margin)
+        """Worse beyond doubt, at any scale."""
+        return self.scaled.z > CERTAIN or not math.isfinite(self.plain.mean)
 
     @property
     def harmless(self) -> bool:
         """Less than 0.2 % of the loss away, so that nothing is lost by not knowing."""
-        return abs(self.margin) + 2 * self.error < NOTHING * abs(self.loss)
+        return abs(self.plain.mean) + 2 * self.plain.error < NOTHING * abs(self.loss)
 
 
 class Search:
@@ -62,11 +82,11 @@ class Search:
         most: how many examples there are.
     """
 
-    def __init__(self, unknowns: Sequence[Unknown], losses: Losses, most: int) -> None:
+    def __init__(self, unknowns: Sequence[Unknown], losses: Judge, most: int) -> None:
         self.unknowns, self.most = unknowns, most
         self.first = min(FIRST, most)
         self._losses = losses
-        self._known: dict[tuple[str, ...], Float[Tensor, " examples"]] = {}
+        self._known: dict[tuple[str, ...], Losses] = {}
 
     def best(self) -> Values:
         """From the usual values on: on few examples until nothing changes, then on more."""
@@ -84,16 +104,24 @@ class Search:
         return self._confirmed(min(tried, key=lambda values: self.mean(values, FEW)))
 
     def _confirmed(self, values: Values) -> Values:
-        """On more examples, and on as many as it takes where a rival is near. Of two values that
-        make no difference the usual one is taken.
+        """On as many examples as it takes. Of two values that make no difference the usual one is
+        taken.
         """
-        values = self._settled(values, FIRST)
-        for unknown in self.unknowns:
-            rival = self.rival(values, unknown)
-            usual = rival and rival.harmless and rival.value == unknown.candidates[0]
-            if rival and (rival.margin < 0 or usual):
-                values = {**values, unknown.name: rival.value}
+        for _ in range(ROUNDS):
+            before = values
+            for unknown in self.unknowns:
+                rival = self.rival(values, unknown)
+                if rival and self._preferred(rival, unknown):
+                    values = {**values, unknown.name: rival.value}
+            if values == before:
+                break
         return values
+
+    def _preferred(self, rival: Rival, unknown: Unknown) -> bool:
+        """Better, or as good and more usual."""
+        if rival.harmless:
+            return bool(rival.value == unknown.candidates[0])
+        return rival.plain.mean < 0
 
     def _settled(self, values: Values, count: int) -> Values:
         while True:
@@ -106,33 +134,43 @@ class Search:
 
     def mean(self, values: Values, count: int) -> float:
         """Mean loss of the first `count` examples."""
-        return float(self._of(values, count).mean())
+        return float(self._of(values, count)[:, 0].mean())
 
     def rival(self, values: Values, unknown: Unknown) -> Rival | None:
-        """The best other value of one unknown, on as many examples as it takes to decide."""
-        others = [c for c in unknown.candidates if c != values[unknown.name]]
-        count = FIRST
-        while others:
-            compared = [self._compared(values, unknown.name, other, count) for other in others]
-            nearest = min(compared, key=lambda rival: rival.margin)
-            if nearest.beaten or nearest.harmless or count >= self.most:
+        """The best other value of one unknown, on as many examples as it takes to decide; those
+        that are hopeless on few examples are not looked at again.
+        """
+        left = [c for c in unknown.candidates if c != values[unknown.name]]
+        count = FEW
+        while left:
+            compared = [self._compared(values, unknown.name, other, count) for other in left]
+            nearest = min(compared, key=lambda rival: rival.scaled.mean)
+            decided = nearest.beaten or nearest.harmless
+            if count >= self.most or (decided and count >= FIRST):
                 return nearest
-            count *= 2
+            left = [r.value for r in compared if r is nearest or r.scaled.z < HOPELESS]
+            count = max(FIRST, 2 * count)
         return None
 
     def _compared(self, values: Values, name: str, other: Any, count: int) -> Rival:
-        chosen = self._of(values, count)
-        worse = self._of({**values, name: other}, count) - chosen
-        error = float(worse.std() / math.sqrt(len(worse))) if len(worse) > 1 else math.inf
-        return Rival(other, float(worse.mean()), error, float(chosen.mean()))
+        chosen = self._of(values, count)[:, 0]
+        losses = self._of({**values, name: other}, count)
+        best = losses[:, losses.mean(0).argmin()]
+        return Rival(
+            other,
+            Difference.of(losses[:, 0] - chosen),
+            Difference.of(best - chosen),
+            float(chosen.mean()),
+        )
 
-    def _of(self, values: Values, count: int) -> Float[Tensor, " examples"]:
+    def _of(self, values: Values, count: int) -> Losses:
         """Losses of the first `count` examples, or of all that there are."""
         count = min(count, self.most)
         key = tuple(repr(values[unknown.name]) for unknown in self.unknowns)
-        known = self._known.get(key, torch.zeros(0, dtype=torch.float64))
-        if len(known) < count:
-            known = torch.cat([known, self._losses(values, len(known), count)])
+        known = self._known.get(key)
+        if known is None or len(known) < count:
+            new = self._losses(values, 0 if known is None else len(known), count)
+            known = new if known is None else torch.cat([known, new])
             self._known[key] = known
         return known[:count]
 
@@ -145,8 +183,8 @@ def assumptions(search: Search, values: Values, unit: str) -> Iterator[Assumptio
             name=unknown.name,
             value=str(values[unknown.name]),
             decided_by="likelihood",
-            margin=_finite(rival.margin) if rival else None,
-            z=_finite(rival.z) if rival else None,
+            margin=_finite(rival.scaled.mean) if rival else None,
+            z=_finite(rival.scaled.z) if rival else None,
             alternatives=tuple(str(c) for c in unknown.candidates if c != values[unknown.name]),
             unit=unit,
             alternatives_are=_standing(rival),

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from seqprobe.checkpoints.examples import Examples
+from seqprobe.checkpoints.examples import SCALES, Examples, Losses
 from seqprobe.checkpoints.layouts.layout import Layout, Unknown
 from seqprobe.checkpoints.resolve import Search, Values, assumptions, by_default, said
 from seqprobe.errors import ModelError, UsageError
@@ -142,7 +141,7 @@ class _Candidates:
             self._last = wanted, self.build(wanted)
         return self._last[1]
 
-    def losses(self, values: Values, first: int, last: int) -> Float[Tensor, " examples"]:
+    def losses(self, values: Values, first: int, last: int) -> Losses:
         """Infinite where the module cannot be built or run."""
         try:
             found = self.of(values)[1].losses(self.module(values), first, last)
@@ -150,7 +149,7 @@ class _Candidates:
             if is_out_of_memory(error):
                 raise
             self.failure = error
-            return torch.full((last - first,), math.inf, dtype=torch.float64)
+            return torch.full((last - first, len(SCALES)), math.inf, dtype=torch.float64)
         return found.nan_to_num(math.inf)
 
 

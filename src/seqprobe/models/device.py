@@ -1,0 +1,39 @@
+"""Where to measure, and in which precision, by name."""
+
+import torch
+
+from seqprobe.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+def device_named(name: str) -> torch.device:
+    """`auto` is the GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        if torch.empty(1, device=name).isfinite().device.type != "meta":
+            return torch.device(name)
+    except Exception as error:
+        reason = str(error).split("\n")[0].split(". ")[0]
+        if "device type at start" in reason:  # a list of all that torch was ever ported to
+            reason = "a kind of device that torch does not know"
+    else:
+        reason = "a device that holds no numbers"
+    raise UsageError(
+        f"no device {name!r} here",
+        got=reason,
+        expected="auto, cpu, or cuda where there is a GPU",
+        do="Use --device auto, or see `seqprobe doctor`.",
+    )
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """In which precision to measure."""
+    if name not in DTYPES:
+        raise UsageError(
+            f"unknown dtype {name!r}",
+            expected=f"one of {', '.join(DTYPES)}",
+            do="Choose one of them; the file itself may hold any.",
+        )
+    return DTYPES[name]
