@@ -160,7 +160,9 @@ def found(
 
     search = Search(study.unknowns, losses, examples.most)
     values = search.best()
-    for taken in assumptions(search, values, examples.unit):
+    pairs = examples.pairs(search.first)
+    weak = pairs is not None and search.mean(values, search.first) >= pairs
+    for taken in assumptions(search, values, examples.unit, weak=weak):
         right = values[taken.name] == truth[taken.name]
         yield taken.name, (right, taken.alternatives_are, taken.z or 0.0)
 

@@ -118,6 +118,16 @@ def test_what_is_only_too_timid_is_not_ruled_out() -> None:
     assert found.margin == pytest.approx(-0.1)
 
 
+def test_a_model_that_hardly_looks_back_rules_out_only_what_is_far() -> None:
+    near = Search([Unknown("n_head", (1, 2))], losses(wrong(n_head=1)), most=64)
+    for weak, standing in ((False, "ruled out"), (True, "possible")):
+        (found,) = assumptions(near, {"n_head": 1}, "bits", weak=weak)
+        assert found.alternatives_are == standing
+    far = Search([Unknown("x", (0, 1))], losses(lambda values: values["x"]), most=64)
+    (found,) = assumptions(far, {"x": 0}, "bits", weak=True)
+    assert found.alternatives_are == "ruled out"
+
+
 def test_by_chance_nothing_is_decided() -> None:
     """Candidates that differ by noise alone: z above 4 would be a wrong claim."""
     claimed = 0

@@ -34,8 +34,8 @@ class Scores:
 
     unit, most = "bits per token", 64
 
-    def __init__(self, penalty: Any, floor: float = 3.0) -> None:
-        self.penalty, self._floor = penalty, floor
+    def __init__(self, penalty: Any, floor: float = 3.0, pairs: float = 2.5) -> None:
+        self.penalty, self._floor, self._pairs = penalty, floor, pairs
 
     def losses(self, module: Scored, first: int, last: int) -> Tensor:
         noise = torch.sin(torch.arange(first, last, dtype=torch.float64))
@@ -46,7 +46,7 @@ class Scores:
         return self._floor
 
     def pairs(self, count: int) -> float | None:
-        return 2.5
+        return self._pairs
 
 
 def run(examples: Any = None, **more: Any) -> Settled:
@@ -64,7 +64,7 @@ def deciders(settled: Settled) -> dict[str, str]:
     return {each.name: each.decided_by for each in settled.assumptions}
 
 
-TRUTH = Scores(lambda v: 0.2 * (v["n_head"] != 4) + 0.2 * (v["pooling"] != "mean"))
+TRUTH = Scores(lambda v: 0.15 * (v["n_head"] != 4) + 0.15 * (v["pooling"] != "mean"))
 
 
 def test_the_data_decide() -> None:
@@ -75,6 +75,14 @@ def test_the_data_decide() -> None:
     assert settled.loss == pytest.approx(2, abs=0.02)
     assert settled.floor == 3.0
     assert settled.tokenizer == "bytes"
+
+
+def test_a_model_without_memory_decides_little() -> None:
+    """It loses to counting pairs of tokens."""
+    settled = run(Scores(TRUTH.penalty, pairs=1.9))
+    assert built(settled)["n_head"] == 4
+    decided = {each.name: each.alternatives_are for each in settled.assumptions}
+    assert decided == {"bias": "ruled out", "n_head": "possible", "pooling": "possible"}
 
 
 def test_the_users_word_goes_before_file_and_data() -> None:

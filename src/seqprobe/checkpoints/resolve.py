@@ -4,7 +4,8 @@ Of all candidates for an unknown property the true one should fit the data best.
 compared on the same examples, so that their difference has a small standard error; examples are
 added until the difference is beyond doubt, or there are no more. A model that was trained for a
 short time is too unsure of itself, and a wrong candidate may gain by being bolder: another value is
-ruled out only if it is worse at any boldness, with its outputs multiplied by any of `SCALES`.
+ruled out only if it is worse at any boldness, with its outputs multiplied by any of `SCALES`. A
+model that hardly looks back yet is as good with other parts: then only large differences count.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from seqprobe.records import Assumption
 FEW, FIRST = 8, 64
 CERTAIN, HOPELESS = 4.0, 8.0
 ROUNDS = 5
-NOTHING = 0.002
+NOTHING, FAR = 0.002, 0.1
 MOST_COMBINATIONS = 512
 
 Values = dict[str, Any]
@@ -47,7 +48,9 @@ class Difference:
     @property
     def z(self) -> float:
         """The mean in standard errors."""
-        return self.mean / self.error if self.error else 0.0
+        if not self.error:
+            return math.copysign(math.inf, self.mean) if self.mean else 0.0
+        return self.mean / self.error
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Rival:
     def beaten(self) -> bool:
         """Worse beyond doubt, at any scale."""
         return self.scaled.z > CERTAIN or not math.isfinite(self.plain.mean)
+
+    @property
+    def far(self) -> bool:
+        """More than a tenth of the loss."""
+        return self.scaled.mean > FAR * abs(self.loss)
 
     @property
     def harmless(self) -> bool:
@@ -175,8 +183,13 @@ class Search:
         return known[:count]
 
 
-def assumptions(search: Search, values: Values, unit: str) -> Iterator[Assumption]:
-    """What was chosen, by how much, and over what; `unit` is that of the losses."""
+def assumptions(
+    search: Search, values: Values, unit: str, *, weak: bool = False
+) -> Iterator[Assumption]:
+    """What was chosen, by how much, and over what.
+
+    `unit` is that of the losses; `weak`: the model does no better than one without memory.
+    """
     for unknown in search.unknowns:
         rival = search.rival(values, unknown)
         yield Assumption(
@@ -187,7 +200,7 @@ def assumptions(search: Search, values: Values, unit: str) -> Iterator[Assumptio
             z=_finite(rival.scaled.z) if rival else None,
             alternatives=tuple(str(c) for c in unknown.candidates if c != values[unknown.name]),
             unit=unit,
-            alternatives_are=_standing(rival),
+            alternatives_are=_standing(rival, weak),
         )
 
 
@@ -217,10 +230,11 @@ def said(
     ]
 
 
-def _standing(rival: Rival | None) -> Literal["ruled out", "no different", "possible"]:
-    if rival is None or rival.beaten:
-        return "ruled out"
-    return "no different" if rival.harmless else "possible"
+def _standing(rival: Rival | None, weak: bool) -> Literal["ruled out", "no different", "possible"]:
+    if rival is not None and rival.harmless:
+        return "no different"
+    decided = rival is None or (rival.beaten and (rival.far or not weak))
+    return "ruled out" if decided else "possible"
 
 
 def _finite(value: float) -> float | None:

@@ -163,17 +163,18 @@ def _judged(
     tokenizer, examples = candidates.of(values)
     if not loss < floor:
         raise _loses(candidates.failure, values, (loss, floor), examples.unit, where)
-    found = tuple(assumptions(search, values, examples.unit))
+    pairs = examples.pairs(search.first)
+    weak = pairs is not None and loss >= pairs
+    found = tuple(assumptions(search, values, examples.unit, weak=weak))
     module = candidates.module(values)
-    pairs = examples.pairs(min(search.first, candidates.most))
     return Settled(module, (*known, *found), tokenizer, loss, floor, pairs, examples.unit)
 
 
 def _compared(
     search: Search, candidates: _Candidates, values: Values
 ) -> tuple[Values, float, float]:
-    count = min(search.first, candidates.most)
-    return values, search.mean(values, count), candidates.of(values)[1].floor(count)
+    floor = candidates.of(values)[1].floor(search.first)
+    return values, search.mean(values, search.first), floor
 
 
 def _loses(
