@@ -236,7 +236,7 @@ BREAKS = (
         "src/seqprobe/models/mixers.py",
         "(gradient.movedim(axis, 0) != 0)",
         "(gradient.movedim(axis, 0).abs() > 1e-3)",
-        "tests/probes/test_path_length.py",
+        "tests/models/test_architectures.py",
     ),
     _evidence("replaced", "* weights.to(read)[..., None, None]", "* 1.0"),
     _evidence("replaced", "rest[present] = 0.0", "pass"),

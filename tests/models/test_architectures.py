@@ -443,3 +443,24 @@ class TestPartlyConvolution:
                 return out
 
         assert SequenceModel(Model()).family == "convolution"
+
+
+def test_a_weight_of_1e_12_is_a_path() -> None:
+    """A finite change of an input would disappear in the rounding; a derivative does not."""
+
+    class Faint(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], dim=1)
+            return x + 0.5 * before + 1e-12 * x.cumsum(1)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.block = nn.Embedding(7, 6), Faint()
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.block(self.embedding(tokens))
+            return out
+
+    (mixer,) = SequenceModel(Model()).kinds
+    assert torch.equal(mixer.support, torch.ones_like(mixer.support).tril())
