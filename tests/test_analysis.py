@@ -217,3 +217,11 @@ def test_a_report_that_cannot_be_written_says_so(report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="the report cannot be written"):
         report.save(tmp_path / "file" / "r.json")
+
+
+def test_invented_symbols_are_no_yardstick():
+    """No model knows which of its tokens are drawn, so that losing to their frequencies is none."""
+    model = zoo.memoryless()
+    report = seqprobe.analyze(model, data="synthetic:iid", length=32, limit=2, probes=("path-length",))
+    assert report.data.unigram_nll is None
+    assert not any("token frequencies" in step.step for step in report.model.verification)

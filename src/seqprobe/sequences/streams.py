@@ -48,7 +48,9 @@ class Stream(Protocol):
 
     @property
     def guess(self) -> Float[Tensor, " vocab"] | None:
-        """Chances of the next token for those who know only how often each one occurs."""
+        """Chances of the next token for those who know only how often each one occurs; None for
+        invented symbols, of which no model knows the frequencies.
+        """
         ...
 
     @property
@@ -162,6 +164,7 @@ class IidStream:
     alphabet: Int[Tensor, " symbols"]
     vocab_size: int
     seed: int = 0
+    guess: None = None
     sha256: str = ""
     tokenization: str = "tokens"
     split: str = ""
@@ -178,10 +181,6 @@ class IidStream:
         chances[self.alphabet] = 1 / len(self.alphabet)
         return chances
 
-    @property
-    def guess(self) -> Float[Tensor, " vocab"]:
-        return self.frequencies
-
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         size = len(self.alphabet)
         drawn = [torch.randint(size, (length,), generator=generator(self.seed, n)) for n in numbers]
@@ -193,6 +192,7 @@ class CopyStream:
     """Independent symbols that come twice: the second half repeats the first."""
 
     symbols: IidStream
+    guess: None = None
     sha256: str = ""
     tokenization: str = "tokens"
     split: str = ""
@@ -206,10 +206,6 @@ class CopyStream:
     @property
     def frequencies(self) -> Float[Tensor, " vocab"]:
         return self.symbols.frequencies
-
-    @property
-    def guess(self) -> Float[Tensor, " vocab"]:
-        return self.frequencies
 
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         half = self.symbols.take(numbers, (length + 1) // 2)
