@@ -722,13 +722,13 @@ BREAKS = (
         "losses[:, 0]",
     ),
     _in(
-        "checkpoints/resolve.py",
+        "checkpoints/rival.py",
         "checkpoints/test_resolve",
         "return self.scaled.z > CERTAIN or",
         "return self.scaled.z > 1 or",
     ),
     _in(
-        "checkpoints/resolve.py",
+        "checkpoints/rival.py",
         "checkpoints/test_resolve",
         "abs(self.plain.mean) + 2 * self.plain.error < NOTHING",
         "abs(self.plain.mean) < NOTHING",

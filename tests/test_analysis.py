@@ -222,6 +222,7 @@ def test_a_report_that_cannot_be_written_says_so(report, tmp_path):
 def test_invented_symbols_are_no_yardstick():
     """No model knows which of its tokens are drawn, so that losing to their frequencies is none."""
     model = zoo.memoryless()
-    report = seqprobe.analyze(model, data="synthetic:iid", length=32, limit=2, probes=("path-length",))
+    words = {"data": "synthetic:iid", "length": 32, "limit": 2, "probes": ("path-length",)}
+    report = seqprobe.analyze(model, **words)
     assert report.data.unigram_nll is None
     assert not any("token frequencies" in step.step for step in report.model.verification)

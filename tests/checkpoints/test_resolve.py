@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from seqprobe.checkpoints.layouts.layout import Unknown
-from seqprobe.checkpoints.resolve import CERTAIN, Search, Values, assumptions, by_default, said
+from seqprobe.checkpoints.resolve import Search, Values, assumptions, by_default, said
+from seqprobe.checkpoints.rival import CERTAIN
 
 HEADS = Unknown("n_head", (1, 2, 4, 8))
 NORM = Unknown("norm_first", (False, True))
