@@ -627,7 +627,7 @@ BREAKS = (
     ),
     _in(
         "checkpoints/layouts/hyperparameters.py",
-        "checkpoints/test_encoder_layouts",
+        "checkpoints/test_gpt_layouts",
         "return found[0] if all(value == found[0] for value in found) else None",
         "return found[0]",
     ),
