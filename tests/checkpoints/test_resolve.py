@@ -98,6 +98,19 @@ def test_what_makes_no_difference_is_settled() -> None:
     assert found.alternatives_are == "possible", "one example says nothing"
 
 
+def test_a_mean_difference_of_zero_may_be_chance() -> None:
+    """Half the examples speak for each value: the mean is zero, its error is not."""
+
+    def of(values: Values, first: int, last: int) -> Tensor:
+        sign = 1.0 - 2.0 * (torch.arange(first, last, dtype=torch.float64) % 2)
+        return (2 + 0.5 * sign * values["x"])[:, None]
+
+    search = Search([Unknown("x", (0, 1))], of, most=64)
+    (found,) = assumptions(search, {"x": 0}, "bits")
+    assert found.margin == 0
+    assert found.alternatives_are == "possible"
+
+
 def test_of_two_that_make_no_difference_the_usual_one_is_taken() -> None:
     of = losses(lambda values: 0.001 * (values["activation"] == "gelu"))
     search = Search([Unknown("activation", ("gelu", "gelu_tanh"))], of, most=64)
