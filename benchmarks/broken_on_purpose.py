@@ -784,7 +784,7 @@ BREAKS = (
     ),
     _in(
         "checkpoints/rebuild.py",
-        "checkpoints/test_huggingface_folders",
+        "checkpoints/test_whole_way",
         "tensors[name].t() if name in layout.transposed else tensors[name]",
         "tensors[name]",
     ),

@@ -368,3 +368,18 @@ def test_safetensors_with_one_of_two_tied_tensors(
 ) -> None:
     save_model(gpt, str(tmp_path / "model.safetensors"))
     assert same(load(tmp_path / "model.safetensors", Given(data=text)), gpt)
+
+
+def test_a_folder_of_gpt2(tmp_path: Path) -> None:
+    """Its linear maps lie transposed in the file."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=11, n_positions=LENGTH, n_embd=12, n_layer=2, n_head=3)
+    original = GPT2LMHeadModel(config).eval()
+    original.save_pretrained(tmp_path / "gpt2")
+    loaded = load(tmp_path / "gpt2", Given())
+    tokens = torch.randint(11, (2, LENGTH))
+    with torch.no_grad():
+        assert torch.allclose(loaded.model(tokens), original(tokens).logits, atol=1e-5)
+    assert deciders(loaded)["n_head"][:2] == ("3", "file")
