@@ -172,7 +172,7 @@ def _by_layout(
 
     found = readings(
         layout,
-        given.data,
+        given.data if judge else None,
         given.tokenizer,
         folder=contents.path if contents.path.is_dir() else contents.path.parent,
         seed=given.seed,
@@ -181,7 +181,7 @@ def _by_layout(
     settled = settle(
         layout,
         build,
-        {each.name: each.examples for each in found if each.examples and judge},
+        {each.name: each.examples for each in found if each.examples},
         settings=given.settings or {},
         task=given.task,
         assume_defaults=given.assume_defaults or not judge,
