@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Literal
 
 import torch
 
@@ -112,16 +111,7 @@ def _steps(
     """How we know that this is the user's model."""
     steps = [Verification("finite outputs", "passed")]
     if bits is not None and floor is not None and not judged:
-        passed: Literal["passed", "failed"] = "passed" if bits < floor else "failed"
-        reference = f"{floor:.3f}"
-        steps.append(
-            Verification(
-                FLOOR,
-                passed,
-                f"{bits:.3f} bits per token",
-                reference,
-            )
-        )
+        steps.append(Verification.better(FLOOR, bits, floor, "bits per token"))
     if result.largest_difference is not None:
         difference = result.largest_difference
         steps.append(

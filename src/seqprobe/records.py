@@ -115,6 +115,12 @@ class Verification:
     value: float | str | None = None
     reference: str = ""
 
+    @classmethod
+    def better(cls, step: str, loss: float, floor: float, unit: str) -> Verification:
+        """Whether a loss is below that of something simpler."""
+        status: Literal["passed", "failed"] = "passed" if loss < floor else "failed"
+        return cls(step, status, f"{loss:.3f} {unit}", f"{floor:.3f}")
+
 
 @dataclass(frozen=True)
 class ModelRecord:

@@ -48,7 +48,7 @@ class Search:
     def best(self) -> Values:
         """From the usual values on: on few examples until nothing changes, then on more."""
         values = {unknown.name: unknown.candidates[0] for unknown in self.unknowns}
-        return self._confirmed(self._settled(values, FEW))
+        return self._confirmed(self._descended(values))
 
     def best_of_all(self) -> Values:
         """Every combination on few examples: for when the way from the usual values led astray."""
@@ -80,12 +80,13 @@ class Search:
             return bool(rival.value == unknown.candidates[0])
         return rival.plain.mean < 0
 
-    def _settled(self, values: Values, count: int) -> Values:
+    def _descended(self, values: Values) -> Values:
+        """On few examples, one unknown after the other."""
         while True:
             before = values
             for unknown in self.unknowns:
                 options = [{**values, unknown.name: each} for each in unknown.candidates]
-                values = min([values, *options], key=lambda option: self.mean(option, count))
+                values = min([values, *options], key=lambda option: self.mean(option, FEW))
             if values == before:
                 return values
 

@@ -23,18 +23,13 @@ def cover(tensors: int, ignored: Sequence[str] = ()) -> Verification:
 def verified(layout: Layout, settled: Settled) -> Iterator[Verification]:
     """What the data say about a rebuilt module, and what is left undecided."""
     if settled.loss is not None and settled.floor is not None:
-        yield _better(FLOOR, settled.loss, settled.floor, settled.unit)
+        yield Verification.better(FLOOR, settled.loss, settled.floor, settled.unit)
     if settled.loss is not None and settled.pairs is not None:
-        yield _better(PAIRS, settled.loss, settled.pairs, settled.unit)
+        yield Verification.better(PAIRS, settled.loss, settled.pairs, settled.unit)
     if settled.assumptions:
         yield _decided(settled.assumptions)
     if layout.recorded_loss is not None and settled.loss is not None:
         yield _as_recorded(settled.loss, layout.recorded_loss / math.log(2))
-
-
-def _better(step: str, loss: float, floor: float, unit: str) -> Verification:
-    status: Literal["passed", "failed"] = "passed" if loss < floor else "failed"
-    return Verification(step, status, f"{loss:.3f} {unit}", f"{floor:.3f}")
 
 
 def _decided(assumptions: Sequence[Assumption]) -> Verification:
