@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from seqprobe.models.sequence_model import SequenceModel
     from seqprobe.report import Comparison, Report
+    from seqprobe.training.session import attach
 
 __all__ = [
     "Comparison",
@@ -31,6 +32,7 @@ __all__ = [
     "SequenceModel",
     "Series",
     "analyze",
+    "attach",
     "compare",
     "load",
 ]
@@ -40,6 +42,7 @@ _HOME = {
     "contracts": ("Estimate", "Finding", "Measurement", "Needs", "Observation", "Probe", "Series"),
     "models.sequence_model": ("SequenceModel",),
     "report": ("Comparison", "Report"),
+    "training.session": ("attach",),
 }
 
 

@@ -139,6 +139,15 @@ def _loaded(model: Analysable, asked: Request) -> Loaded:
     return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
 
 
+def _without_a_loop(probe: Probe) -> Probe:
+    if probe.needs.stream == "loop":
+        raise UsageError(
+            f"probe {probe.id!r} sees the passes of a training loop, and there is none here",
+            do="Use seqprobe.attach(model, ...) in the loop.",
+        )
+    return probe
+
+
 class _Analysis:
     """One model and one request, settled: how long, how far, on what."""
 
@@ -148,7 +157,7 @@ class _Analysis:
         self.needed = demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
-        probes = [self._built(probe) for probe in chosen(asked.probes)]
+        probes = [_without_a_loop(self._built(probe)) for probe in chosen(asked.probes)]
         self.order = [probe.id for probe in probes]
         self.data = self._data(probes)
         self.alphabet = alphabet_of(self.data)

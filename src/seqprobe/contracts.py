@@ -19,7 +19,7 @@ from torch import Tensor
 
 Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
 Source = Literal["theory", "paper", "our convention"]
-Stream = Literal["data", "iid"]
+Stream = Literal["data", "iid", "loop"]
 Baseline = Literal["untrained", "iid", "data"]
 T = TypeVar("T")
 MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
@@ -225,12 +225,14 @@ class Finding:
 class Needs:
     """What the runner must provide; it reads this and nothing else of a probe.
 
-    `stream`: natural data, or independent identically distributed symbols. `states`: the
-    per-step states at the model's sites. `gradients`: derivatives against the embeddings, and the
-    recurrence linearised. `rerun`: the plain forward on edited inputs. `mixing`: which modules mix
-    positions. `attention`: its weights. `costs`: what runs of one sequence cost. `tokens`: symbols
-    as inputs; real-valued features will not do. `sequences` and `length` are what the probe would
-    like to see; `most` is up to how many sequences it takes while its numbers are not settled.
+    `stream`: natural data, independent identically distributed symbols, or the batches of a
+    training loop as its own forward and backward see them. `states`: the per-step states at the
+    model's sites. `gradients`: derivatives against the embeddings, together with states also the
+    recurrence linearised; of a loop, gradients of its loss. `rerun`: the plain forward on edited
+    inputs. `mixing`: which modules mix positions. `attention`: its weights. `costs`: what runs of
+    one sequence cost. `tokens`: symbols as inputs; real-valued features will not do. `sequences`
+    and `length` are what the probe would like to see; `most` is up to how many sequences it takes
+    while its numbers are not settled.
     """
 
     stream: Stream
@@ -564,6 +566,10 @@ class Observation:
     where that is known, and `carrying` is how states go from call to call. `frequencies` is how
     often each token occurs in the stream, `texts` what it stands for, where that is known. `mixers`
     belong to sequences of their own length.
+
+    Of a training loop there are, besides, `loss_gradients`: by site, the norms of the gradient of
+    the loss that went back through it, of `embedding` first; `heads`: what attention did in the
+    loop's own forward, row by row as in `head_rows`; and `unseen`: by what is missing, why.
     """
 
     sequences: Sequence[int]
@@ -590,6 +596,9 @@ class Observation:
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None
     causal: bool = True
+    loss_gradients: Mapping[str, Float[Tensor, "batch _"]] = field(default_factory=dict)
+    heads: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
 
 Evidence = Mapping[str, np.ndarray]
@@ -672,6 +681,10 @@ class Probe(ABC):
 
     def as_baseline(self) -> Probe:
         """What to measure on a baseline."""
+        return self
+
+    def in_training(self) -> Probe:
+        """What to measure again and again while a model trains: without every detail."""
         return self
 
     def beside(self, own: Measurement, baselines: Mapping[str, Measurement]) -> Measurement:

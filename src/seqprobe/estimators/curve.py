@@ -11,7 +11,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
-from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
+from seqprobe.estimators.bootstrap import (
+    FEWEST_SEQUENCES,
+    curve_interval,
+    number_interval,
+    resampled_means,
+)
 from seqprobe.estimators.decay import Fit, fit_decay
 from seqprobe.estimators.projection import log_bias, log_error
 
@@ -64,7 +69,7 @@ class DecayCurve:
             bias = np.where(variance > 0, log_bias(variance, norms.vectors), 0.0)
             return np.where(gone > 0, -np.inf, rows - bias)
 
-        again = (resampled_means(part, seed) for part in (some, spread, lost.astype(np.float64)))
+        again = (_again(part, seed) for part in (some, spread, lost.astype(np.float64)))
         once = (part.mean(0, keepdims=True) for part in (some, spread, lost))
         return cls._relative_to_zero(mean(*once), mean(*again), len(logs), floor)
 
@@ -76,7 +81,7 @@ class DecayCurve:
         squares = np.exp(norms.logs - shift).mean(1)
         with np.errstate(divide="ignore"):
             once = np.log(squares.mean(0, keepdims=True)) + shift
-            again = np.log(resampled_means(squares, seed)) + shift
+            again = np.log(_again(squares, seed)) + shift
         return cls._relative_to_zero(once, again, len(squares), floor)
 
     @classmethod
@@ -107,9 +112,16 @@ class DecayCurve:
     ) -> tuple[float, tuple[float, float] | None]:
         """A number read off each of many curves, and its interval."""
         value = float(statistic(self.relative[None])[0])
+        if not len(self.replicates):
+            return value, None
         return value, number_interval(statistic(self.replicates), self.sequences)
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the relative curve itself, not of its logarithm."""
         low, high = curve_interval(self.replicates, self.sequences)
         return np.exp(low), np.exp(high)
+
+
+def _again(rows: Curves, seed: int) -> Curves:
+    """Means of sequences drawn again; none where there are too few for an interval."""
+    return resampled_means(rows, seed) if len(rows) >= FEWEST_SEQUENCES else rows[:0]

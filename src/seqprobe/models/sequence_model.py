@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
 from seqprobe.models.observed import Observed
 from seqprobe.models.outputs import per_step_outputs
-from seqprobe.models.sites import blocks, existing, watched
+from seqprobe.models.sites import Watched, blocks, existing, watched
 from seqprobe.models.stack import Stack
 from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
 from seqprobe.models.trace import trace
@@ -89,18 +89,24 @@ class SequenceModel:
         *,
         gradients: bool = True,
         cut: bool = False,
+        unrolled: bool = True,
         embeddings: Float[Tensor, "batch time embedding"] | None = None,
     ) -> Observed:
         """The forward with recurrent layers unrolled, states kept and embeddings as leaves.
 
-        `cut` takes recurrences out of the graph: their outputs are new leaves. `embeddings` go
-        in place of what the embedding makes of the inputs.
+        `cut` takes recurrences out of the graph: their outputs are new leaves. Without `unrolled`
+        they run as they are, and no states are kept. `embeddings` go in place of what the
+        embedding makes of the inputs.
         """
         leaves: list[Tensor] = []
         with undisturbed(self.module), torch.set_grad_enabled(gradients), ExitStack() as stack:
-            seen = stack.enter_context(
-                watched(self.module, self._hooked_sites, self.time_first, cut=cut)
-            )
+            if unrolled:
+                seen = stack.enter_context(
+                    watched(self.module, self._hooked_sites, self.time_first, cut=cut)
+                )
+            else:
+                seen = Watched()
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
             if self.embedding:
                 leaf = leaf_at(self._embedding(), self.time_first, leaves.append, embeddings)
                 stack.enter_context(leaf)
@@ -116,14 +122,20 @@ class SequenceModel:
             {path: cuts[0] for path, cuts in seen.cuts.items() if len(cuts) == 1},
         )
 
-    def derivatives(self, inputs: Inputs) -> Sweep | Autograd:
+    def derivatives(self, inputs: Inputs, *, states: bool = True) -> Sweep | Autograd:
         """Gradients of outputs and states on these inputs: by a sweep where that is exact.
+
+        Without `states`, of outputs alone, by one plain backward for each: the least that a few
+        gradients cost, in the model's precision.
 
         Raises:
             NotApplicable: there are none, or they would be wrong; the message says why and where.
         """
         if self.mixes_batch_rows:
             raise self._rows_mix
+        if not states:
+            fused = partial(self.observe, unrolled=False)
+            return Autograd(self.module, fused, inputs, causal=self.causal)
         if self.sweepable:
             observed = self.observe(inputs, cut=True)
             if chained(observed) and cut_out(observed):

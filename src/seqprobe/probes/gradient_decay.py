@@ -106,6 +106,9 @@ class GradientDecay(Probe):
     def as_baseline(self) -> "GradientDecay":
         return replace(self, whole=False, attribution=None)
 
+    def in_training(self) -> "GradientDecay":
+        return self.as_baseline()
+
     @property
     def settled(self) -> bool:
         output = self._curve(self.rows(), "output")
@@ -132,14 +135,14 @@ class GradientDecay(Probe):
         for site in _sites(observation, whole=whole):
             vectors = self._vectors(observation, site, steps, generators)
             found = derivatives.gradients(_LOSS.get(site, site), steps, vectors, window)
-            rows |= _norms(site, found, exact=self.exact)
+            rows |= norms(site, found, exact=self.exact)
             if site == "output":
                 rows["ahead"] = found.ahead.numpy()
         if whole:
             for third, early, before in _earlier(generators, time):
                 vectors = self._vectors(observation, "output", early, generators)
                 found = derivatives.gradients("output", early, vectors, before)
-                rows |= _norms(third, found, exact=self.exact)
+                rows |= norms(third, found, exact=self.exact)
             rows |= gates.observe(observation, window)
         if whole and self.attribution:
             rows |= attribution.observe(observation, self.attribution, steps, window)
@@ -168,7 +171,7 @@ class GradientDecay(Probe):
         curves = {site: self._curve(evidence, site) for site in sites}
         output = curves["output"]
         whole = {site: curve for site, curve in curves.items() if site not in THIRDS}
-        metrics = _metrics(output, evidence["ahead"], self.distance)
+        metrics = metrics_of(output, evidence["ahead"], self.distance)
         tables = [Series.stacked(self.id, [*self._columns(evidence, whole)])]
         if self.whole:
             mean_square = self._curve(evidence, "output", DecayCurve.root_mean_square)
@@ -178,7 +181,7 @@ class GradientDecay(Probe):
             metrics |= more.metrics(evidence)
             tables += more.tables(self.id, evidence)
         return Measurement(
-            headline=_headline(metrics, self.distance),
+            headline=headline(metrics, self.distance),
             metrics=metrics,
             key="horizon",
             series=tuple(tables),
@@ -274,7 +277,7 @@ def _loss_gradients(
     return (chances - one_hot(following, chances.shape[-1])).unsqueeze(2)
 
 
-def _norms(name: str, found: Gradients, *, exact: bool) -> dict[str, np.ndarray]:
+def norms(name: str, found: Gradients, *, exact: bool) -> dict[str, np.ndarray]:
     """One estimate of the squared norm per target, and how the single projections differ."""
     squares = found.log_squares
     several = squares.shape[2] > 1 and not exact
@@ -298,7 +301,7 @@ def _half_life(curve: DecayCurve) -> Estimate:
     )  # fmt: skip
 
 
-def _metrics(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, Estimate]:
+def metrics_of(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, Estimate]:
     if not curve.alive:
         because = "the output has no gradient to its own input"
         return {name: Estimate.missing(unit, because) for name, unit in UNITS.items()}
@@ -346,7 +349,7 @@ def _rate(curve: DecayCurve) -> Estimate:
     return Estimate.sampled(value, "nats/step", about, n=curve.sequences, null=null)
 
 
-def _headline(metrics: Mapping[str, Estimate], distance: int) -> str:
+def headline(metrics: Mapping[str, Estimate], distance: int) -> str:
     horizon, there = metrics["horizon"], metrics["at_distance"]
     if horizon.value is None:
         return horizon.reason[0].upper() + horizon.reason[1:] + "."

@@ -153,7 +153,7 @@ class _Sweep:
         if not self._prepared():
             return
         mixers = self.model.mixers(needs.length) if needs.mixing else ()
-        size = batch_size(self.model, self._inputs([0]), gradients=needs.gradients)
+        size = self._size(needs)
         for stop in (needs.sequences, *range(2 * needs.sequences, needs.most + 1, needs.sequences)):
             while start < stop and self._open(start):
                 block = start - start % LARGEST_BATCH + LARGEST_BATCH
@@ -166,6 +166,11 @@ class _Sweep:
                     if not is_out_of_memory(error) or size == 1:
                         raise
                     size //= 2
+
+    def _size(self, needs: Needs) -> int:
+        if needs.sequences == 1:
+            return 1
+        return batch_size(self.model, self._inputs([0]), gradients=needs.gradients)
 
     def _prepared(self) -> bool:
         """Whether the model of a baseline can be made, and anything is left to do."""
@@ -212,7 +217,7 @@ class _Sweep:
         observed = (
             derivatives.observed if derivatives else self.model.observe(inputs, gradients=False)
         )
-        if numbers[0] == 0:
+        if numbers[0] == 0 and needs.states:
             self._compare(observed.outputs, self.model(inputs))
         return Observation(
             outputs=observed.outputs,
@@ -229,7 +234,7 @@ class _Sweep:
     def _derivatives(self, inputs: Tensor) -> Sweep | Autograd | None:
         """None where there are none; the probes that need them are told why."""
         try:
-            return self.model.derivatives(inputs)
+            return self.model.derivatives(inputs, states=self.each.needs.states)
         except NotApplicable as reason:
             for outcome in self.outcomes:
                 if outcome.open and outcome.probe.needs.gradients:

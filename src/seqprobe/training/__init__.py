@@ -1,0 +1,1 @@
+"""Probes attached to a training loop."""

@@ -1,0 +1,56 @@
+"""The extra passes of a session: probes on a batch that stays the same while the model trains."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from seqprobe.contracts import Probe
+from seqprobe.contracts import Stream as StreamName
+from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.models.unnoticed import unnoticed
+from seqprobe.runner.plan import Pass, plan
+from seqprobe.runner.run import Outcome, run
+from seqprobe.sequences.choose import alphabet_of
+from seqprobe.sequences.given import GivenStream
+from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
+
+
+class HeldOut:
+    """Probes with the same sequences, steps and directions at every measurement.
+
+    What changes from one to the next is the model.
+    """
+
+    def __init__(self, model: SequenceModel, given: GivenStream, seed: int) -> None:
+        self.model, self.given = model, given
+        self._alphabet = alphabet_of(given)
+        self._sources: dict[StreamName, Stream] = {"data": given, "iid": self._symbols(seed)}
+
+    def measured(self, probes: Sequence[Probe]) -> list[Outcome]:
+        """One outcome per probe; the model's training does not notice."""
+        with unnoticed(self.model.module):
+            passes = self._passes(probes)
+            result = run(self.model, passes, self._sources, self._alphabet, _silent)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result.outcomes
+
+    def _passes(self, probes: Sequence[Probe]) -> list[Pass]:
+        """No more sequences than were given."""
+        by_count: dict[int, list[Probe]] = defaultdict(list)
+        for probe in probes:
+            wanted = probe.needs.sequences
+            given = len(self.given.batch) if probe.needs.stream == "data" else wanted
+            by_count[min(wanted, given)].append(probe)
+        longest = self.given.longest
+        return [each for count, some in by_count.items() for each in plan(some, longest, count, ())]
+
+    def _symbols(self, seed: int) -> Stream:
+        if self.model.features:
+            return NoiseStream(self.model.features, self.model.dtype, seed)
+        assert self._alphabet is not None
+        assert self.model.vocab_size is not None
+        return IidStream(self._alphabet, self.model.vocab_size, seed)
+
+
+def _silent(_label: str, _done: int, _total: int) -> None:
+    """No progress shown."""
