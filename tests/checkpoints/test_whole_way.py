@@ -358,6 +358,16 @@ def test_pooling_by_labelled_texts(tmp_path: Path, analyze: Callable[..., Result
     assert report["data"]["source"] == "texts.csv, all text as characters"
 
 
+def test_infinity_in_a_mask_is_no_damage(gpt: nn.Module, text: str, tmp_path: Path) -> None:
+    """What nobody states is judged by the data all the same."""
+    mask = torch.full((1, 1, LENGTH, LENGTH), -torch.inf).triu(1)
+    masks = {f"transformer.h.{block}.attn.bias": mask for block in range(2)}
+    torch.save(gpt.state_dict() | masks, tmp_path / "masked.pt")
+    loaded = load(tmp_path / "masked.pt", Given(data=text))
+    assert deciders(loaded)["n_head"] == ("2", "likelihood", "ruled out")
+    assert loaded.record.nonfinite == ()
+
+
 def test_averaged_weights_only_when_asked(gpt: nn.Module, text: str, tmp_path: Path) -> None:
     averaged = {name: 0.9 * tensor for name, tensor in gpt.state_dict().items()}
     torch.save({"model": gpt.state_dict(), "ema": averaged}, tmp_path / "both.pt")

@@ -79,7 +79,8 @@ def load(path: str | Path, given: Given) -> Loaded:
     check_loadable(contents, given.dtype)
     layout = None if given.factory else _rebuildable(recognise(contents), contents)
     tensors = fetch_all(contents.weights)
-    bad = nonfinite(tensors)
+    unused = layout.ignored if layout else frozenset()  # masks hold minus infinity
+    bad = nonfinite({name: tensor for name, tensor in tensors.items() if name not in unused})
 
     def ready(module: nn.Module) -> nn.Module:
         return module.to(device, dtype).eval()
