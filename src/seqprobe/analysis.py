@@ -204,6 +204,8 @@ class _Analysis:
         assert model.vocab_size is not None
         if self.loaded.obstacle:  # it cannot write a text of its own
             return IidStream(torch.arange(model.vocab_size), model.vocab_size, asked.seed)
+        if self.loaded.stream:
+            return self.loaded.stream
         return stream_for(
             asked.data,
             lambda tokens: model(tokens.to(model.device)),
@@ -211,8 +213,7 @@ class _Analysis:
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),
             length=self.length,
             seed=asked.seed,
-            tokenizer=self.loaded.tokenizer or asked.tokenizer,
-            reversed=self.loaded.reversed,
+            tokenizer=asked.tokenizer,
         )
 
     def _symbols(self) -> Stream:

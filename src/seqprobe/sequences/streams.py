@@ -12,7 +12,7 @@ from torch import Tensor
 from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import Corpus
 from seqprobe.sequences.generator import generator
-from seqprobe.sequences.tokenizers.held_out import held_out_tokens
+from seqprobe.sequences.tokenizers.held_out import held_out_tokens, other_tokens
 from seqprobe.sequences.tokenizers.raw_bytes import Bytes
 from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
@@ -118,8 +118,7 @@ class CorpusStream:
     @cached_property
     def others(self) -> Int[Tensor, " others"]:
         """Tokens of the part of the text that is not fed, from which predictions are counted."""
-        other = b"" if self.corpus.whole else self.corpus.other_text
-        tokens = self.tokenizer.encode(other).long()
+        tokens = other_tokens(self.corpus, self.tokenizer).long()
         return tokens[tokens < self.vocab_size]
 
     @property
