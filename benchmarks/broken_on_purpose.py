@@ -857,8 +857,8 @@ BREAKS = (
     _in(
         "sequences/corpus.py",
         "sequences/test_candidates",
-        "return text[begun.end() :] if begun else text.lstrip(_CONTINUES)",
-        "return text.lstrip(_CONTINUES)",
+        "return [text[begun.end() :] if begun else text.lstrip(_CONTINUES)]",
+        "return [text.lstrip(_CONTINUES)]",
     ),
     _in(
         "models/mixers.py",
