@@ -19,12 +19,18 @@ EMBEDDING, INPUTS = "embedding", "inputs"
 class LoopSite:
     """A module and how its outputs lie: (batch, time, ..), or `time_first`.
 
-    One that is called once per step gives (batch, width) instead.
+    `whole`: it is called once for all steps; otherwise for a few, or for one of them, (batch, ..).
     """
 
     name: str
     path: str
     time_first: bool
+    whole: bool = True
+
+    @property
+    def first(self) -> bool:
+        """Whether this is where a forward begins."""
+        return self.name in (EMBEDDING, INPUTS) and self.whole
 
     def per_step(self, tensor: Tensor) -> Float[Tensor, "batch steps width"]:
         """What one call gave, or the gradient of it."""
@@ -40,7 +46,7 @@ class LoopSite:
 
 
 def loop_sites(model: SequenceModel) -> list[LoopSite]:
-    """The embedding, recurrences, cells and blocks, in the order in which they are called.
+    """The embedding or the inputs, and then recurrences, cells and blocks.
 
     Which axis is time is read off one run, in which batch and length differ.
     """
@@ -52,24 +58,22 @@ def loop_sites(model: SequenceModel) -> list[LoopSite]:
             part, hook = model.module.get_submodule(path), _shapes(shapes.append)
             stack.callback(part.register_forward_hook(hook).remove)
         model(inputs)
-    return [
-        LoopSite(_name(path, model), path, time_first=len(shapes[0]) == 3 and shapes[0][0] != batch)
+    sites = [
+        LoopSite(_name(path, model), path, _is_time_first(shapes[0], batch), len(shapes) == 1)
         for path, shapes in found.items()
         if _steps(shapes, batch) == time
     ]
+    return [LoopSite(INPUTS, "", model.time_first), *sites] if model.features else sites
 
 
 def place_of_inputs(model: SequenceModel, given: Mapping[Any, Any]) -> Any:
-    """Under which key the inputs are among the arguments of the model; None if nowhere."""
+    """Under which key real-valued inputs are among the arguments of the model; None if nowhere."""
     return next((place for place, each in given.items() if _fits(model, each)), None)
 
 
 def _fits(model: SequenceModel, given: Any) -> bool:
-    if not isinstance(given, Tensor):
-        return False
-    if model.features:
-        return given.is_floating_point() and given.ndim == 3 and given.shape[-1] == model.features
-    return not given.is_floating_point() and given.ndim == 2
+    real = isinstance(given, Tensor) and given.is_floating_point() and given.ndim == 3
+    return real and given.shape[-1] == model.features
 
 
 def _candidates(model: SequenceModel) -> Iterator[str]:
@@ -91,6 +95,10 @@ def _shapes(keep: Callable[[torch.Size], None]) -> Callable[..., None]:
             keep(tensor.shape)
 
     return hook
+
+
+def _is_time_first(shape: torch.Size, batch: int) -> bool:
+    return len(shape) == 3 and shape[0] != batch
 
 
 def _steps(shapes: list[torch.Size], batch: int) -> int | None:

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqprobe.contracts import Observation, RecurrentLayer
+from seqprobe.models.loop_sites import LoopSite
 
 Norms = Float[Tensor, "batch steps"]
 
 
 def norms(vectors: Float[Tensor, "batch steps width"]) -> Norms:
-    """Of half or single precision; squares of far gradients would be zero in either."""
+    """By double precision: in single, squares of gradients from far away are zero."""
     lengths: Tensor = torch.linalg.vector_norm(vectors.detach(), dim=-1, dtype=torch.float64)
     return lengths.float()
 
@@ -23,12 +24,13 @@ def norms(vectors: Float[Tensor, "batch steps width"]) -> Norms:
 class Call:
     """One call of a module: norms of what it gave, and of the gradient that came back to it."""
 
+    site: LoopSite
     state: Norms
     gradient: Norms | None = None
 
     @property
     def gradient_or_zero(self) -> Norms:
-        """Nothing came back: the loss does not depend on it."""
+        """Where nothing came back, the loss does not depend on it."""
         return torch.zeros_like(self.state) if self.gradient is None else self.gradient
 
 
@@ -36,7 +38,7 @@ class Call:
 class OwnPass:
     """What is kept of a pass: norms, inputs, the gates of one sequence.
 
-    `scale` is what the gradients were multiplied by. `began` says that the backward did.
+    `scale` is what the gradients were multiplied by; `began` says that the backward did.
     """
 
     inputs: list[Tensor] = field(default_factory=list)
@@ -47,10 +49,10 @@ class OwnPass:
     scale: float = 1.0
     began: bool = False
 
-    def call(self, site: str, state: Norms) -> Call:
-        """A new call of a site."""
-        call = Call(state)
-        self.calls.setdefault(site, []).append(call)
+    def call(self, site: LoopSite, tensor: Tensor) -> Call:
+        """One more call of a site."""
+        call = Call(site, norms(site.per_step(tensor)))
+        self.calls.setdefault(site.name, []).append(call)
         return call
 
     def observation(self, first: int) -> Observation:
