@@ -5,7 +5,7 @@ forward and in the backward.
 """
 
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 NOBODY = -1
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Whoever is called back; a ticket says which call it was that a gradient belongs to."""
 

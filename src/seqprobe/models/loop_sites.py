@@ -1,9 +1,9 @@
 """Where a training loop's own passes are looked at: modules that give a vector per step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -51,17 +51,16 @@ def loop_sites(model: SequenceModel) -> list[LoopSite]:
     Which axis is time is read off one run, in which batch and length differ.
     """
     inputs = model.example(3)
-    batch, time = inputs.shape[:2]
-    found: dict[str, list[torch.Size]] = {path: [] for path in _candidates(model)}
+    found: dict[str, list[_Call]] = {path: [] for path in _candidates(model)}
     with ExitStack() as stack:
-        for path, shapes in found.items():
-            part, hook = model.module.get_submodule(path), _shapes(shapes.append)
-            stack.callback(part.register_forward_hook(hook).remove)
+        for path, calls in found.items():
+            part, hook = model.module.get_submodule(path), _calls(calls.append)
+            stack.callback(part.register_forward_hook(hook, with_kwargs=True).remove)
         model(inputs)
     sites = [
-        LoopSite(_name(path, model), path, _is_time_first(shapes[0], batch), len(shapes) == 1)
-        for path, shapes in found.items()
-        if _steps(shapes, batch) == time
+        site
+        for path, calls in found.items()
+        if (site := _site(model, path, calls, inputs)) is not None
     ]
     return [LoopSite(INPUTS, "", model.time_first), *sites] if model.features else sites
 
@@ -76,29 +75,51 @@ def _fits(model: SequenceModel, given: Any) -> bool:
     return real and given.shape[-1] == model.features
 
 
-def _candidates(model: SequenceModel) -> Iterator[str]:
-    if model.embedding:
-        yield model.embedding
-    for path, part in model.module.named_modules():
-        if isinstance(part, nn.RNNBase | nn.RNNCellBase) or path in model.hooked_sites:
-            yield path
+class _Call(NamedTuple):
+    """The shape of what a module gave, and what it was given."""
+
+    shape: torch.Size
+    given: Any
 
 
-def _name(path: str, model: SequenceModel) -> str:
-    return EMBEDDING if path == model.embedding else path or "output"
-
-
-def _shapes(keep: Callable[[torch.Size], None]) -> Callable[..., None]:
-    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+def _calls(keep: Callable[[_Call], None]) -> Callable[..., None]:
+    def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         tensor = first_tensor(output)
         if tensor is not None:
-            keep(tensor.shape)
+            keep(_Call(tensor.shape, next(iter([*args, *kwargs.values()]), None)))
 
     return hook
 
 
-def _is_time_first(shape: torch.Size, batch: int) -> bool:
-    return len(shape) == 3 and shape[0] != batch
+def _candidates(model: SequenceModel) -> list[str]:
+    """A model that embeds step by step has no embedding that is called with all tokens."""
+    kinds: tuple[type[nn.Module], ...] = (nn.RNNBase, nn.RNNCellBase)
+    if model.embedding is None and not model.features:
+        kinds += (nn.Embedding,)
+    found = [
+        path
+        for path, part in model.module.named_modules()
+        if isinstance(part, kinds) or path in model.hooked_sites
+    ]
+    return [model.embedding, *found] if model.embedding else found
+
+
+def _site(model: SequenceModel, path: str, calls: list[_Call], inputs: Tensor) -> LoopSite | None:
+    """None where a module gives no vector per step, or embeds something else."""
+    batch, time = inputs.shape[:2]
+    if _steps([call.shape for call in calls], batch) != time:
+        return None
+    embeds = isinstance(model.module.get_submodule(path), nn.Embedding)
+    shape = calls[0].shape
+    site = LoopSite(
+        name=EMBEDDING if embeds else path or "output",
+        path=path,
+        time_first=len(shape) == 3 and shape[0] != batch,
+        whole=len(calls) == 1,
+    )
+    if embeds and not torch.equal(torch.cat([site.tokens(c.given) for c in calls], 1), inputs):
+        return None
+    return site
 
 
 def _steps(shapes: list[torch.Size], batch: int) -> int | None:

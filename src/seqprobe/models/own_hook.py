@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 _log = logging.getLogger("seqprobe")
 
 
+@runtime_checkable
 class Armed(Protocol):
     """Whoever wants hooks to be called, or does not for the moment."""
 
