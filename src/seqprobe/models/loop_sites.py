@@ -70,6 +70,13 @@ def place_of_inputs(model: SequenceModel, given: Mapping[Any, Any]) -> Any:
     return next((place for place, each in given.items() if _fits(model, each)), None)
 
 
+def batch_and_time(model: SequenceModel, given: Mapping[Any, Any]) -> tuple[int, int]:
+    """Of what the model is called with: of the first argument that has both."""
+    tensors = (each for each in given.values() if isinstance(each, Tensor) and each.ndim > 1)
+    first, second = next((each.shape[:2] for each in tensors), (0, 0))
+    return (second, first) if model.time_first else (first, second)
+
+
 def _fits(model: SequenceModel, given: Any) -> bool:
     real = isinstance(given, Tensor) and given.is_floating_point() and given.ndim == 3
     return real and given.shape[-1] == model.features

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from seqprobe.contracts import Needs, Observation
+from seqprobe.models.attending import HeadsOfOwnForward
 from seqprobe.models.compiled_tap import NOBODY, enrolled, tap
-from seqprobe.models.loop_sites import INPUTS, LoopSite, loop_sites, place_of_inputs
+from seqprobe.models.loop_sites import INPUTS, LoopSite, batch_and_time, loop_sites, place_of_inputs
 from seqprobe.models.outputs import first_tensor, tensors_in
 from seqprobe.models.own_gates import own_gates
 from seqprobe.models.own_hook import Hook, quietly
@@ -19,8 +20,6 @@ from seqprobe.models.own_pass import Call, OwnPass
 from seqprobe.models.own_record import OwnRecord
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
-
-COMPILED = "the model is compiled, and what is inside its operators cannot be seen"
 
 
 class OwnPasses:
@@ -37,6 +36,7 @@ class OwnPasses:
         self.model, self.needs, self.scaler = model, needs, scaler
         self.armed = False
         self._gates = any(each.states for each in needs)
+        self._heads: HeadsOfOwnForward | None = None
         self._sites: list[LoopSite] = []
         self._handles: list[RemovableHandle] = []
         self._record = OwnRecord(scaler)
@@ -51,6 +51,8 @@ class OwnPasses:
         if not self._sites:
             with unnoticed(self.model.module):
                 self._sites = loop_sites(self.model)
+            if any(each.attention for each in self.needs):
+                self._heads = HeadsOfOwnForward(self.model)
         if not self._handles:
             self._hook()
         self.armed = True
@@ -73,6 +75,12 @@ class OwnPasses:
     def _forget(self) -> None:
         self.armed = False
         self._record, self._tickets = OwnRecord(self.scaler), {}
+        self._close_heads()
+
+    def _close_heads(self) -> None:
+        """What an interrupted forward left open."""
+        if self._heads:
+            self._heads.end(failed=True)
 
     def _hook(self) -> None:
         root, keep = self.model.module, self._handles.append
@@ -87,11 +95,19 @@ class OwnPasses:
         keep(root.register_forward_hook(Hook(self, self._end), always_call=True))
 
     def _begin(self, _root: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """Real-valued inputs are given a place for the gradient to come back to."""
+        self._close_heads()
         self._record.open = self._record.begin() if torch.is_grad_enabled() else None
+        if self._record.open is None:
+            return None
         given = {**dict(enumerate(args)), **kwargs}
+        if self._heads:
+            quietly(self._heads.begin, *batch_and_time(self.model, given))
+        return self._with_leaf(given, args)
+
+    def _with_leaf(self, given: dict[Any, Any], args: Any) -> tuple[Any, Any] | None:
+        """Real-valued inputs with a place for the gradient to come back to."""
         place = place_of_inputs(self.model, given)
-        if self._record.open is None or place is None:
+        if place is None:
             return None
         if not given[place].requires_grad:
             given[place] = given[place].detach().requires_grad_().clone()
@@ -136,10 +152,13 @@ class OwnPasses:
     def _end(self, _root: nn.Module, _args: Any, output: Any) -> None:
         """An output gets its gradient before the backward does anything else in the model."""
         seen, self._record.open = self._record.open, None
-        back = partial(self._record.came_back, seen, None) if seen else None
-        for tensor in tensors_in(output) if seen else []:
+        if seen is None:
+            return
+        if self._heads:
+            seen.heads = self._heads.end(failed=output is None)
+        for tensor in tensors_in(output):
             if tensor.requires_grad:
-                tensor.register_hook(Hook(self, back))
+                tensor.register_hook(Hook(self, partial(self._record.came_back, seen, None)))
 
     def came(self, site: int, tensor: Tensor, tokens: Tensor | None) -> int:
         """Compiled code has run through a site; its memory may be written to again."""
@@ -147,7 +166,7 @@ class OwnPasses:
         found = quietly(self._record.call, self._sites[site], tensor, given)
         if not found:
             return NOBODY
-        found[0].unseen |= {"heads": COMPILED, "layers": COMPILED}
+        found[0].unseen["layers"] = "the model is compiled, and what is inside cannot be seen"
         self._tickets[ticket := next(self._next)] = found
         return ticket
 

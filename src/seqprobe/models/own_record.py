@@ -41,6 +41,7 @@ class OwnRecord:
             return self._again(site)
         if self.open is None and site.first:
             self.loose = self.begin()
+            self.loose.unseen["heads"] = "the forward is compiled, or not called as a whole"
         if (seen := self.open or self.loose) is None:
             return None
         if site.name == EMBEDDING:
