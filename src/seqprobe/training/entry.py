@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from seqprobe.contracts import Finding, Measurement
+from seqprobe.results import Finding, Measurement
 
 
 @dataclass(frozen=True)
