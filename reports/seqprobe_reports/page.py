@@ -28,12 +28,21 @@ def render(reports: Sequence[Report]) -> str:
     """The page as one HTML text that needs nothing else, not even a network."""
     if not reports:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
-    content = _content(subjects(reports)) | {"json": embedded(reports)}
+    return fitted("page.html", _content(subjects(reports)) | {"json": embedded(reports)})
+
+
+def fitted(template: str, content: dict[str, object]) -> str:
+    """A page with as many rows in its data tables as the budget allows."""
     for rows in (200, 50):
-        page = _fill(content, rows)
+        page = _fill(template, content, rows)
         if len(page.encode()) <= BUDGET:
             return page
-    return _fill(content, rows=10)
+    return _fill(template, content, rows=10)
+
+
+def style() -> Markup:
+    """The style sheet of all pages."""
+    return Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8"))
 
 
 def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
@@ -55,12 +64,12 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
             "data": facts.data(shown),
             "provenance": facts.provenance(shown),
         },
-        "css": Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
+        "css": style(),
     }
 
 
-def _fill(content: dict[str, object], rows: int) -> str:
-    page = _template_environment().get_template("page.html").render(content, rows=rows)
+def _fill(template: str, content: dict[str, object], rows: int) -> str:
+    page = _template_environment().get_template(template).render(content, rows=rows)
     return page.encode("utf-8", "replace").decode()  # file names may hold what UTF-8 cannot
 
 

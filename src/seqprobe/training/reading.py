@@ -34,6 +34,11 @@ class Reading:
         self._read, self._number = 0, 0
         self._rest, self._torn = b"", ""
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a session in it yet."""
+        return bool(self._trainings)
+
     def go_on(self) -> bool:
         """Read on; whether there was anything new.
 
@@ -52,7 +57,7 @@ class Reading:
         Raises:
             FileError: there is no session in it.
         """
-        if not self._trainings:
+        if not self.begun:
             raise FileError(
                 "no story of a training",
                 where=self.path.name,
@@ -101,7 +106,7 @@ class Reading:
         self._lines = [line for line in self._lines if line.step < training.start]
 
     def _line(self, contents: dict[str, Any], number: int) -> Line:
-        if not self._trainings:
+        if not self.begun:
             raise self._damaged(number, "no header before it")
         line: Line = self._valid(Line, contents, number)
         return line
