@@ -13,7 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from seqprobe.contracts import Finding, Series
 from seqprobe.errors import FileError
-from seqprobe.records import Check, Crossover, DataRecord, Environment, Figure, ModelRecord, Verdict
+from seqprobe.records import (
+    Check,
+    Crossover,
+    DataRecord,
+    Environment,
+    Figure,
+    ModelRecord,
+    Steps,
+    Verdict,
+)
 from seqprobe.saving import save
 
 if TYPE_CHECKING:
@@ -112,10 +121,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several models measured in the same way, on the same sequences."""
+    """Several models measured in the same way, on the same sequences.
+
+    `steps` where they are one model at several times of its training, in that order.
+    """
 
     reports: tuple[Report, ...]
     crossovers: tuple[Crossover, ...] = ()
+    steps: Steps | None = None
     schema: Literal["seqprobe.comparison/1"] = COMPARISON
 
     def to_json(self) -> str:
@@ -124,7 +137,7 @@ class Comparison:
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return save(self, path, RENDERERS, self.reports)
+        return save(self, path, RENDERERS, self.reports, self.steps)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per model and metric."""
@@ -152,9 +165,14 @@ def load_reports(path: str | Path) -> Report | Comparison:
         raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
     if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
-    reports = tuple(Report.from_dict(each, path.name) for each in contents.get("reports", []))
+    return _comparison(contents, path.name)
+
+
+def _comparison(contents: Mapping[str, Any], where: str) -> Comparison:
+    reports = tuple(Report.from_dict(each, where) for each in contents.get("reports", []))
     crossings = TypeAdapter(tuple[Crossover, ...]).validate_python(contents.get("crossovers", []))
-    return Comparison(reports, crossings)
+    steps = TypeAdapter(Steps | None).validate_python(contents.get("steps"))
+    return Comparison(reports, crossings, steps)
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from seqprobe.atomic import replacing
 from seqprobe.errors import FileError, UsageError
 
 
+@runtime_checkable
 class Saveable(Protocol):
     """What has a form in JSON, and renderers of its own."""
 

@@ -38,7 +38,10 @@ class OverSteps:
 
     @property
     def drawable(self) -> bool:
-        """Whether any step has a value or a bound."""
+        """Whether any step has a value or a bound, and training can change it."""
+        fixed = all(each.exact for _, each in self.estimates)
+        if fixed and len({each.value for _, each in self.estimates}) < 2:
+            return False
         return bool(self.table[["value", "low", "high"]].notna().any(axis=None))
 
     @property
@@ -92,6 +95,8 @@ def _paint(
     axes.set_ylabel(curve.label(distance))
     _scale(axes, table)
     _nothing(axes, table)
+    if distance is not None and curve.metric == "horizon":
+        level(axes, distance, "asked")
     few = len(table) <= 40
     axes.plot(table["step"], table["value"], color=PALETTE[0], marker="o" if few else "",
               markersize=3.5)  # fmt: skip
@@ -100,8 +105,6 @@ def _paint(
     _bounds(axes, table)
     _band(axes, table)
     axes.grid(True, color=INK, alpha=0.12, linewidth=0.6, clip_on=False)
-    if distance is not None and curve.metric == "horizon":
-        level(axes, distance, "asked")
     for step, name in marks.items():
         marked(axes, step, name)
 
@@ -133,8 +136,9 @@ def _nothing(axes: Axes, table: pandas.DataFrame) -> None:
 
 def _band(axes: Axes, table: pandas.DataFrame) -> None:
     """The interval around each value; one that is open on a side goes to the end of the axis."""
-    ends = table[["low", "high"]].stack()
-    axes.update_datalim([(table["step"].iloc[0], end) for end in ends[np.isfinite(ends)]])
+    ends = table[["low", "high"]].to_numpy().ravel()
+    first = np.full(len(ends), table["step"].iloc[0])
+    axes.update_datalim(np.stack([first, ends], axis=1)[np.isfinite(ends)])
     axes.autoscale_view(scalex=False, scaley=axes.get_yscale() == "linear")
     bottom, top = axes.get_ylim()
     bounded = table["value"].notna() & table[["low", "high"]].notna().any(axis=1)
