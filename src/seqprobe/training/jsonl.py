@@ -43,7 +43,7 @@ class JSONL:
         try:
             self._torn = _torn(self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
+            self.path.touch()
         except OSError as error:
             raise FileError(
                 "cannot be written",
@@ -60,16 +60,13 @@ class JSONL:
             self._training = entry.training
         self._write(text(Line.of(entry)))
 
-    def close(self) -> None:
-        """Nothing can be written after this."""
-        self._file.close()
-
     def _write(self, line: str) -> None:
         """What was torn before stays alone on its line."""
         data = (b"\n" if self._torn else b"") + line.encode()
         self._torn = True
-        if self._file.write(data) < len(data):
-            raise FileError("a line was written in part only", where=self.path.name)
+        with self.path.open("ab", buffering=0) as file:
+            if file.write(data) < len(data):
+                raise FileError("a line was written in part only", where=self.path.name)
         self._torn = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ class Reading:
 
     def _valid(self, kind: Any, contents: Any, number: int) -> Any:
         try:
-            return _adapter(kind).validate_python(contents)
+            return _validated(kind)(contents)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the top"
@@ -136,8 +137,8 @@ class Reading:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _validated(kind: Any) -> Callable[[Any], Any]:
+    return TypeAdapter(kind).validate_python
 
 
 def _contents(line: bytes) -> dict[str, Any] | str | None:
