@@ -24,6 +24,8 @@ from seqprobe_reports.quantities import QUANTITIES
 from seqprobe_reports.sections import by_severity, sections
 from seqprobe_reports.subjects import Subject, subjects
 
+_UNSEEN = {code: "\N{REPLACEMENT CHARACTER}" for code in range(32) if chr(code) not in "\t\n\r"}
+"""Names may hold what no page may, and (surrogates) what UTF-8 cannot."""
 BUDGET = 1_000_000
 """Above this many bytes the data tables are cut shorter."""
 
@@ -81,7 +83,7 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
 
 def _fill(template: str, content: dict[str, object], rows: int) -> str:
     page = _template_environment().get_template(template).render(content, rows=rows)
-    return page.encode("utf-8", "replace").decode()  # file names may hold what UTF-8 cannot
+    return page.translate(_UNSEEN).encode("utf-8", "replace").decode()
 
 
 def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:

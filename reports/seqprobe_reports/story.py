@@ -18,7 +18,6 @@ from seqprobe_reports.facts import words
 from seqprobe_reports.figures import through_training
 from seqprobe_reports.figures.over_steps import spread
 from seqprobe_reports.page import fitted, style
-from seqprobe_reports.printable import printable
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Told:
     @cached_property
     def figure(self) -> Markup:
         """Its leading numbers over the steps, with marks where a warning rang."""
-        marks = {rung.step: "▲" for rung in self.story.rung if rung.finding in self._findings}
+        marks = {line.step: "▲" for line in self.lines if line.findings}
         return self.course.figure(
             self.last.headline, distance=self.story.training.distance, marks=marks
         )
@@ -84,10 +83,6 @@ class Told:
     def through(self) -> Markup:
         """Its curve over distance at some of the steps."""
         return Markup(through_training.draw(self.story, self.chapter.check))
-
-    @property
-    def _findings(self) -> list[object]:
-        return [found for line in self.lines for found in line.findings]
 
 
 def render(story: Story) -> str:
@@ -99,7 +94,6 @@ def render(story: Story) -> str:
         "story.html",
         {
             "story": story,
-            "name": printable(story.name),
             "last_step": last,
             "verdict": verdict(measured, last),
             "cautions": cautions(story),

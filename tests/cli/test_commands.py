@@ -28,7 +28,17 @@ def ids(report: Path) -> list[str]:
 
 
 def test_help_of_every_command(run: Run) -> None:
-    commands = "analyze compare inspect report watch train probe data doctor".split()
+    commands = [
+        "analyze",
+        "compare",
+        "inspect",
+        "report",
+        "watch",
+        "train",
+        "probe",
+        "data",
+        "doctor",
+    ]
     assert sorted(main.commands) == sorted(commands)
     for words in ([], *([name] for name in commands), ["probe", "show"], ["data", "list"]):
         result = run(*words, "--help")

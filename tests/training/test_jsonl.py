@@ -134,9 +134,7 @@ class TestAFileThatIsThere:
     def test_of_another_kind_is_left_alone(self, path: Path) -> None:
         path.parent.mkdir()
         path.write_text('{"text": "my data"}\n')
-        with pytest.raises(
-            FileError, match=r"run.jsonl: another file is there already; got no"
-        ):
+        with pytest.raises(FileError, match=r"run.jsonl: another file is there already; got no"):
             JSONL(path)
         assert path.read_text() == '{"text": "my data"}\n'
 

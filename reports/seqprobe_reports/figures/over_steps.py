@@ -80,16 +80,17 @@ def draw(
     panels: list[tuple[float, Callable[[Axes], None]]] = []
     for number, curve in enumerate(drawn):
         last = number == len(drawn) - 1
-        paint = partial(
-            _paint, curve=curve, along=along if last else "", distance=distance, marks=marks or {}
+        painted = partial(
+            paint, curve=curve, along=along if last else "", distance=distance, marks=marks or {}
         )
-        panels.append((HEIGHT + (FOOT if last or marks else 0), paint))
+        panels.append((HEIGHT + (FOOT if last or marks else 0), painted))
     return svg(id, title, description, panels) if panels else ""
 
 
-def _paint(
+def paint(
     axes: Axes, curve: OverSteps, along: str, distance: float | None, marks: Mapping[int, str]
 ) -> None:
+    """One number in its axes; arguments as for `draw`."""
     table = curve.table
     axes.set_xlabel(along)
     axes.set_ylabel(curve.label(distance))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from matplotlib.axes import Axes
 
@@ -54,15 +53,11 @@ def draw(story: Story, check: str) -> str:
 
 def _curves(story: Story, check: str, column: str) -> list[Curve]:
     tables = {line.step: line.table for line in story.of(check) if line.table is not None}
-    drawable = {
-        step: curve
-        for step, table in tables.items()
-        if (curve := at_key_site(Curve("", 0, frame(table)))).has(column)
-    }
-    return [
-        replace(drawable[step], label=f"step {numbers.number(step)}", style=number)
-        for number, step in enumerate(spread(drawable, len(PALETTE)))
+    curves = [
+        at_key_site(Curve(f"step {numbers.number(step)}", number, frame(tables[step])))
+        for number, step in enumerate(spread(tables, len(PALETTE)))
     ]
+    return [curve for curve in curves if curve.has(column)]
 
 
 def _bits(axes: Axes, curves: Sequence[Curve]) -> None:
