@@ -90,7 +90,9 @@ def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:
     """How the numbers of each check went; what a model costs does not change with its training."""
     moments = list(zip(steps.values, reports, strict=True))
     texts = {check.id: check for report in reports for check in report.checks}
-    known = [_course(chapter, moments, texts[chapter.check].title) for chapter in chapters(texts)]
+    known = [
+        _course(chapter, moments, texts[chapter.check].title) for chapter in chapters(list(texts))
+    ]
     last = reports[-1]
     figures = {
         course.chapter.title: course.figure(

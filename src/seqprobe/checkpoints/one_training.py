@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from seqprobe.checkpoints.container import Kind, container
 from seqprobe.checkpoints.contents import Contents
@@ -67,16 +67,21 @@ def _by_step(folder: Path, found: list[Contents]) -> OneTraining:
 def _ways() -> Iterator[tuple[str, Callable[[Contents], int | None]]]:
     """From what stands in a file to what its name says; epochs are coarser than steps."""
     for key in STEP_KEYS:
-        yield f"`{key}` in the files", lambda each, key=key: _count(each.beside.get(key))
+        yield f"`{key}` in the files", partial(_stated, key)
     for word in STEP_WORDS:
-        yield f"{word!r} in their names", lambda each, word=word: _in_name(each.path, word)
-    yield "the numbers that are their names", lambda each: _in_name(each.path, "")
-    yield f"`{EPOCH}` in the files", lambda each: _count(each.beside.get(EPOCH))
-    yield f"{EPOCH!r} in their names", lambda each: _in_name(each.path, EPOCH)
+        yield f"{word!r} in their names", partial(_named, word)
+    yield "the numbers that are their names", partial(_named, "")
+    yield f"`{EPOCH}` in the files", partial(_stated, EPOCH)
+    yield f"{EPOCH!r} in their names", partial(_named, EPOCH)
 
 
-def _count(value: Any) -> int | None:
+def _stated(key: str, contents: Contents) -> int | None:
+    value = contents.beside.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _named(word: str, contents: Contents) -> int | None:
+    return _in_name(contents.path, word)
 
 
 def _in_name(path: Path, word: str) -> int | None:
