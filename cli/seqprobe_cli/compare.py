@@ -25,6 +25,8 @@ def command(
 ) -> None:
     """Measure several checkpoints, or put JSON reports side by side.
 
+    A folder with the checkpoints of one training is measured over its steps.
+
     The last line on standard output is the path of the HTML report.
     """
     from seqprobe_cli import summary

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from seqprobe.errors import SeqProbeError
-from seqprobe_cli import analyze, compare, data, doctor, inspect, probe, report, train
+from seqprobe_cli import analyze, compare, data, doctor, inspect, probe, report, train, watch
 
 INTERNAL_ERROR, INTERRUPTED = 70, 130
 
@@ -55,5 +55,5 @@ def main(debug: bool) -> None:
         logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
-for _command in (analyze, compare, inspect, report, train, probe, data, doctor):
+for _command in (analyze, compare, inspect, report, watch, train, probe, data, doctor):
     main.add_command(_command.command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from seqprobe.contracts import Cell, Estimate, Null
+from seqprobe.results import Cell, Estimate, Null
 
 NBSP = "\N{NO-BREAK SPACE}"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

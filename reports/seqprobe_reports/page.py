@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -11,8 +12,11 @@ from markupsafe import Markup
 
 from seqprobe.diagnosis.comparison import crossovers
 from seqprobe.errors import UsageError
+from seqprobe.records import Steps
 from seqprobe.report import Report
 from seqprobe_reports import facts, numbers
+from seqprobe_reports.chapters import Chapter, chapters
+from seqprobe_reports.course import Course
 from seqprobe_reports.embedded import embedded
 from seqprobe_reports.figures import draw, reach_profile
 from seqprobe_reports.paradigm import ROWS
@@ -20,20 +24,37 @@ from seqprobe_reports.quantities import QUANTITIES
 from seqprobe_reports.sections import by_severity, sections
 from seqprobe_reports.subjects import Subject, subjects
 
+_UNSEEN = {code: "\N{REPLACEMENT CHARACTER}" for code in range(32) if chr(code) not in "\t\n\r"}
+"""Names may hold what no page may, and (surrogates) what UTF-8 cannot."""
 BUDGET = 1_000_000
 """Above this many bytes the data tables are cut shorter."""
 
 
-def render(reports: Sequence[Report]) -> str:
-    """The page as one HTML text that needs nothing else, not even a network."""
+def render(reports: Sequence[Report], steps: Steps | None = None) -> str:
+    """The page as one HTML text that needs nothing else, not even a network.
+
+    With `steps` the reports are those of one training: all of them over the steps, and the first
+    and the last one side by side.
+    """
     if not reports:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
-    content = _content(subjects(reports)) | {"json": embedded(reports)}
+    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
+    content = _content(shown) if steps is None else _content(shown) | over_steps(reports, steps)
+    return fitted("page.html", content | {"json": embedded(reports, steps)})
+
+
+def fitted(template: str, content: dict[str, object]) -> str:
+    """A page with as many rows in its data tables as the budget allows."""
     for rows in (200, 50):
-        page = _fill(content, rows)
+        page = _fill(template, content, rows)
         if len(page.encode()) <= BUDGET:
             return page
-    return _fill(content, rows=10)
+    return _fill(template, content, rows=10)
+
+
+def style() -> Markup:
+    """The style sheet of all pages."""
+    return Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8"))
 
 
 def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
@@ -42,6 +63,7 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
     return {
         "subjects": shown,
         "cautions": cautions(shown),
+        "steps": None,
         "profile": Markup(reach_profile.draw(shown)),
         "quantities": QUANTITIES,
         "paradigm": ROWS,
@@ -55,13 +77,44 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
             "data": facts.data(shown),
             "provenance": facts.provenance(shown),
         },
-        "css": Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8")),
+        "css": style(),
     }
 
 
-def _fill(content: dict[str, object], rows: int) -> str:
-    page = _template_environment().get_template("page.html").render(content, rows=rows)
-    return page.encode("utf-8", "replace").decode()  # file names may hold what UTF-8 cannot
+def _fill(template: str, content: dict[str, object], rows: int) -> str:
+    page = _template_environment().get_template(template).render(content, rows=rows)
+    return page.translate(_UNSEEN).encode("utf-8", "replace").decode()
+
+
+def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:
+    """How the numbers of each check went; what a model costs does not change with its training."""
+    moments = list(zip(steps.values, reports, strict=True))
+    texts = {check.id: check for report in reports for check in report.checks}
+    known = [
+        _course(chapter, moments, texts[chapter.check].title) for chapter in chapters(list(texts))
+    ]
+    last = reports[-1]
+    figures = {
+        course.chapter.title: course.figure(
+            texts[course.chapter.check].headline, along=steps.unit, distance=last.distance
+        )
+        for course in known
+    }
+    return {
+        "steps": steps,
+        "courses": {title: figure for title, figure in figures.items() if figure},
+        "crossovers": (),
+    }
+
+
+def _course(chapter: Chapter, moments: Sequence[tuple[int, Report]], title: str) -> Course:
+    found = [
+        (step, check.metrics)
+        for step, report in moments
+        for check in report.checks
+        if check.id == chapter.check
+    ]
+    return Course(replace(chapter, title=title), tuple(found))
 
 
 def cautions(shown: Sequence[Subject]) -> list[str]:

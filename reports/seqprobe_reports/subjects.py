@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from seqprobe.contracts import Estimate, Series
 from seqprobe.records import Check
 from seqprobe.report import Report
+from seqprobe_reports.printable import printable
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,3 @@ def distinct(names: Iterable[str]) -> list[str]:
         seen[name] += 1
         numbered.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
     return numbered
-
-
-def printable(text: str) -> str:
-    r"""On one line, with a mark in place of what cannot be printed.
-
-    >>> printable("a\n b\x00")
-    'a b\ufffd'
-    """
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

@@ -1,7 +1,7 @@
 """The main job: one model in, one report out; or several, side by side."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from torch import nn
 from seqprobe.assembly import assemble
 from seqprobe.checkpoints.load import Given, Loaded, describe
 from seqprobe.checkpoints.load import load as load_checkpoint
-from seqprobe.checkpoints.settle import Task
+from seqprobe.checkpoints.one_training import OneTraining, one_training
+from seqprobe.checkpoints.settle import TOKENIZER, Task
 from seqprobe.contracts import Baseline, Probe
 from seqprobe.contracts import Stream as StreamName
 from seqprobe.diagnosis.case import Demands
@@ -116,9 +117,13 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
 
 
 def compare(*models: Analysable, progress: Progress = silent, **request: Any) -> Comparison:
-    """Measure several models in the same way; arguments as for `analyze`."""
+    """Measure several models in the same way; arguments as for `analyze`.
+
+    One folder with the checkpoints of a training is measured over its steps, on the same sequences.
+    """
     asked = Request(**request)
-    loaded = [_loaded(model, asked) for model in models]
+    training = _one_training(models)
+    loaded = _of_one(training, asked) if training else [_loaded(model, asked) for model in models]
 
     def part(index: int) -> Progress:
         def show(label: str, done: int, total: int) -> None:
@@ -127,8 +132,10 @@ def compare(*models: Analysable, progress: Progress = silent, **request: Any) ->
 
         return show
 
-    analyses = [_Analysis(each, asked) for each in loaded]
-    return side_by_side([each.report(part(index)) for index, each in enumerate(analyses)])
+    read = _Analysis(loaded[-1], asked).data if training else None
+    analyses = [_Analysis(each, asked, read) for each in loaded]
+    reports = [each.report(part(index)) for index, each in enumerate(analyses)]
+    return Comparison(tuple(reports), steps=training.steps) if training else side_by_side(reports)
 
 
 def _loaded(model: Analysable, asked: Request) -> Loaded:
@@ -137,6 +144,30 @@ def _loaded(model: Analysable, asked: Request) -> Loaded:
         return load_checkpoint(model, Given(**said))
     wrapped = model if isinstance(model, SequenceModel) else SequenceModel(model)
     return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
+
+
+def _one_training(models: Sequence[Analysable]) -> OneTraining | None:
+    paths = [Path(model) for model in models if isinstance(model, str | Path)]
+    return one_training(paths[0]) if len(models) == len(paths) == 1 else None
+
+
+def _of_one(training: OneTraining, asked: Request) -> list[Loaded]:
+    """What the data say about the last one holds for all: one that has learned nothing yet would
+    be refused, or be taken for another model.
+    """
+    last = _loaded(training.paths[-1], asked)
+    decided = {
+        each.name: each.setting
+        for each in last.record.assumptions
+        if each.decided_by in ("likelihood", "default") and each.name != TOKENIZER
+    }
+    same = replace(asked, data=None, settings={**(asked.settings or {}), **decided})
+    earlier = [_loaded(path, same) for path in training.paths[:-1]]
+    assumptions = last.record.assumptions
+    return [
+        *(replace(each, record=replace(each.record, assumptions=assumptions)) for each in earlier),
+        last,
+    ]
 
 
 def _without_a_loop(probe: Probe) -> Probe:
@@ -151,7 +182,7 @@ def _without_a_loop(probe: Probe) -> Probe:
 class _Analysis:
     """One model and one request, settled: how long, how far, on what."""
 
-    def __init__(self, loaded: Loaded, asked: Request) -> None:
+    def __init__(self, loaded: Loaded, asked: Request, data: Stream | None = None) -> None:
         self.loaded, self.asked = loaded, asked
         self.model, self.record = loaded.model, loaded.record
         self.needed = demands(asked.need)  # a wrong one is refused at once
@@ -159,7 +190,7 @@ class _Analysis:
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
         probes = [_without_a_loop(self._built(probe)) for probe in chosen(asked.probes)]
         self.order = [probe.id for probe in probes]
-        self.data = self._data(probes)
+        self.data = self._data(probes) if data is None else data
         self.alphabet = alphabet_of(self.data)
         self.passes = plan(probes, self.length, asked.limit, self._baselines())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -105,6 +106,14 @@ class Assumption:
     unit: str = ""
     alternatives_are: Literal["ruled out", "no different", "possible"] = "ruled out"
 
+    @property
+    def setting(self) -> Any:
+        """The value as `--set` would take it."""
+        try:
+            return ast.literal_eval(self.value)
+        except (ValueError, SyntaxError):
+            return self.value
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -198,3 +207,16 @@ class Verdict:
     status: Status
     headline: str
     counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """After how many updates of one training each of its models was saved, and who says so."""
+
+    values: tuple[int, ...]
+    told_by: str
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "epoch" if "epoch" in self.told_by else "training step"

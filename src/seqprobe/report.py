@@ -6,22 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from seqprobe.atomic import replacing
 from seqprobe.contracts import Finding, Series
-from seqprobe.errors import FileError, UsageError
-from seqprobe.records import Check, Crossover, DataRecord, Environment, Figure, ModelRecord, Verdict
+from seqprobe.errors import FileError
+from seqprobe.records import (
+    Check,
+    Crossover,
+    DataRecord,
+    Environment,
+    Figure,
+    ModelRecord,
+    Steps,
+    Verdict,
+)
+from seqprobe.saving import save
 
 if TYPE_CHECKING:
     import pandas
 
 SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
 COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
+RENDERERS = "seqprobe.renderers"
+"""Entry points by file ending; each makes a text of several reports."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return _save(self, (self,), Path(path))
+        return save(self, path, RENDERERS, (self,))
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per metric: check, metric, value, low, high, unit, n, status, reason."""
@@ -111,10 +121,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several models measured in the same way, on the same sequences."""
+    """Several models measured in the same way, on the same sequences.
+
+    `steps` where they are one model at several times of its training, in that order.
+    """
 
     reports: tuple[Report, ...]
     crossovers: tuple[Crossover, ...] = ()
+    steps: Steps | None = None
     schema: Literal["seqprobe.comparison/1"] = COMPARISON
 
     def to_json(self) -> str:
@@ -123,7 +137,7 @@ class Comparison:
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return _save(self, self.reports, Path(path))
+        return save(self, path, RENDERERS, self.reports, self.steps)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per model and metric."""
@@ -151,35 +165,14 @@ def load_reports(path: str | Path) -> Report | Comparison:
         raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
     if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
-    reports = tuple(Report.from_dict(each, path.name) for each in contents.get("reports", []))
+    return _comparison(contents, path.name)
+
+
+def _comparison(contents: Mapping[str, Any], where: str) -> Comparison:
+    reports = tuple(Report.from_dict(each, where) for each in contents.get("reports", []))
     crossings = TypeAdapter(tuple[Crossover, ...]).validate_python(contents.get("crossovers", []))
-    return Comparison(reports, crossings)
-
-
-def _save(whole: Report | Comparison, reports: tuple[Report, ...], path: Path) -> Path:
-    text = whole.to_json() if path.suffix == ".json" else _render(reports, path.suffix)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileError(
-            "the report cannot be written", where=str(path), got=error.strerror or str(error)
-        ) from error
-    return path
-
-
-def _render(reports: tuple[Report, ...], suffix: str) -> str:
-    """Renderers register under the entry-point group `seqprobe.renderers` by file ending."""
-    renderers = metadata.entry_points(group="seqprobe.renderers")
-    known = {f".{entry.name}": entry for entry in renderers}
-    if suffix not in known:
-        raise UsageError(
-            f"no renderer for {suffix or 'a file without an ending'}",
-            expected=", ".join([".json", *known]),
-            do="Choose one of these endings.",
-        )
-    page: str = known[suffix].load()(reports)
-    return page
+    steps = TypeAdapter(Steps | None).validate_python(contents.get("steps"))
+    return Comparison(reports, crossings, steps)
 
 
 def json_schema() -> dict[str, Any]:

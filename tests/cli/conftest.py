@@ -71,7 +71,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory, tiny: Path, text: Path) ->
 @pytest.fixture
 def plain_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes seconds; here the JSON alone matters."""
-    monkeypatch.setattr("seqprobe_reports.page.render", lambda reports: "<!doctype html>")
+    monkeypatch.setattr(
+        "seqprobe_reports.page.render", lambda reports, steps=None: "<!doctype html>"
+    )
 
 
 @pytest.fixture

@@ -28,7 +28,17 @@ def ids(report: Path) -> list[str]:
 
 
 def test_help_of_every_command(run: Run) -> None:
-    commands = ["analyze", "compare", "inspect", "report", "train", "probe", "data", "doctor"]
+    commands = [
+        "analyze",
+        "compare",
+        "inspect",
+        "report",
+        "watch",
+        "train",
+        "probe",
+        "data",
+        "doctor",
+    ]
     assert sorted(main.commands) == sorted(commands)
     for words in ([], *([name] for name in commands), ["probe", "show"], ["data", "list"]):
         result = run(*words, "--help")
@@ -149,6 +159,23 @@ class TestCompare:
         assert whole["schema"] == "seqprobe.comparison/1"
         assert [r["model"]["name"] for r in whole["reports"]] == ["gru.pt", "other.pt"]
         assert whole["reports"][0]["tables"] == whole["reports"][1]["tables"], "same sequences"
+
+    @pytest.mark.usefixtures("plain_page")
+    def test_checkpoints_of_one_training(self, run: Run, tiny: Path, folder: Path) -> None:
+        (folder / "run").mkdir()
+        for name in ("step=20.pt", "step=3.pt"):
+            (folder / "run" / name).write_bytes(tiny.read_bytes())
+        result = run("compare", "run", "--data", "synthetic:iid", *QUICK)
+        assert result.exit_code == 0, result.output
+        whole = json.loads((folder / "comparison.json").read_text())
+        assert whole["steps"] == {"values": [3, 20], "told_by": "'step' in their names"}
+        assert [r["model"]["name"] for r in whole["reports"]] == ["step=3.pt", "step=20.pt"]
+
+    def test_checkpoints_of_unknown_steps(self, refuse: Run, tiny: Path, folder: Path) -> None:
+        (folder / "run").mkdir()
+        for name in ("best.pt", "last.pt"):
+            (folder / "run" / name).write_bytes(tiny.read_bytes())
+        assert "run: 2 checkpoints, and of best.pt the training step" in refuse(2, "compare", "run")
 
     def test_reports_without_computing(
         self, run: Run, reports: Path, folder: Path, monkeypatch: pytest.MonkeyPatch

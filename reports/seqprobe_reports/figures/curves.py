@@ -49,7 +49,7 @@ def by_site(
     """Of one model all sites; of several models the key site of each, or else its first."""
     curves = by_model(subjects, check, value)
     if len(subjects) > 1:
-        return _drawable([_at(curve, _key_site(curve, key)) for curve in curves], value)
+        return _drawable([at_key_site(curve, key) for curve in curves], value)
     return _drawable([part for curve in curves for part in _split(curve)], value)
 
 
@@ -87,9 +87,10 @@ def _sites(curve: Curve) -> list[str]:
     return list(curve.table["site"].unique()) if "site" in curve.table else []
 
 
-def _key_site(curve: Curve, key: str | None) -> str | None:
+def at_key_site(curve: Curve, key: str | None = None) -> Curve:
+    """The curve of one site, where a table has several: the key one, or else the first."""
     sites = _sites(curve)
-    return key if key in sites else next(iter(sites), None)
+    return _at(curve, key if key in sites else next(iter(sites), None))
 
 
 def _spread(sites: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ def draw(subjects: Sequence[Subject]) -> str:
         subjects,
         CHECK,
         Panel(_with_baselines(subjects, curves[:1]), partial(_one, subjects)),
-        Panel(sites, _relative, height=3.2),
+        Panel(sites, relative, height=3.2),
     )
 
 
@@ -43,17 +43,18 @@ def _with_baselines(subjects: Sequence[Subject], own: Sequence[Curve]) -> list[C
 def _one(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:
     own = [curve for curve in curves[:1] if curve.has("rms")]
     attributed = by_model(subjects, CHECK, "relative", "attribution")
-    _relative(axes, curves, decisive=curves[:1])
+    relative(axes, curves, decisive=curves[:1])
     thin(axes, own, "rms", "root mean square")
     thin(axes, [replace(curve, style=3) for curve in attributed], "relative", "attribution", LONG)
 
 
 def _models(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:
-    _relative(axes, curves)
+    relative(axes, curves)
     thin(axes, by_model(subjects, CHECK, "relative", "untrained"), "relative", "untrained", LONG)
 
 
-def _relative(axes: Axes, curves: Sequence[Curve], decisive: Sequence[Curve] = ()) -> None:
+def relative(axes: Axes, curves: Sequence[Curve], decisive: Sequence[Curve] = ()) -> None:
+    """Curves relative to distance 0, with the level that makes the horizon."""
     axes.set_ylabel("gradient, relative to distance 0")
     shown = on_log_axis(axes, curves, "relative", decisive, HORIZON)
     band(axes, shown)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from seqprobe.contracts import Finding, Measurement
+from seqprobe.results import Finding, Measurement
 
 
 @dataclass(frozen=True)
@@ -54,4 +54,8 @@ class Entry:
 
 
 Logger = Callable[[Entry], None]
-"""Anything that takes an entry; one with a method `close` is closed when the session ends."""
+"""Anything that takes an entry; one with a method `close` is closed when the session ends.
+
+For W&B and MLflow that is `lambda entry: wandb.log(entry.scalars(), step=entry.step)` and
+`lambda entry: mlflow.log_metrics(entry.scalars(), step=entry.step)`.
+"""

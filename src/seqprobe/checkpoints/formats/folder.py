@@ -48,6 +48,16 @@ def weights_in(folder: Path) -> Path:
     )
 
 
+def candidates(folder: Path) -> list[Path]:
+    """The files, and the folders in it, that may each hold the weights of a model."""
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if _holds_weights(entry)
+        or (entry.suffix in _ENDINGS and entry.is_file() and not _ASIDE.fullmatch(entry.name))
+    )
+
+
 def whole(file: Path) -> Path:
     """Give the file back unless it is one part of a model.
 
