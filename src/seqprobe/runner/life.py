@@ -47,8 +47,12 @@ class Life:
                 raise _silent([other])
 
     def lost(self) -> LostProcess:
-        """Who is to blame when all are to end: who complained, else who said nothing."""
-        words = self._last_words()
+        """Who is to blame when all are to end: who complained, else who says nothing."""
+        try:
+            self._store.set(_ended(self._rank), "")
+            words = self._last_words()
+        except RuntimeError:
+            return LostProcess("the processes cannot reach each other any more", do=RESUME)
         for other, complaint in words.items():
             if complaint:
                 return LostProcess(f"rank {other} failed", got=complaint, do=RESUME)
@@ -62,8 +66,9 @@ class Life:
         self._thread.join()
         with suppress(RuntimeError):
             self._store.set(_ended(self._rank), complaint)
-            words = self._last_words()
-            return not any(other in words for other in range(self._rank))
+            if self._rank > 0:
+                words = self._last_words()
+                return not any(other in words for other in range(self._rank))
         return True
 
     def _last_words(self) -> dict[int, str]:

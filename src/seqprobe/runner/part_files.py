@@ -41,7 +41,7 @@ def read_part(path: Path, numbers: range, outcomes: Sequence[Outcome]) -> Part:
     Raises:
         Exception: of any kind; the file is damaged, or belongs to something else.
     """
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         words = json.loads(str(arrays[WORDS]))
         found = [
             _outcome(outcome, said, tuple(_rows(said["evidence"], arrays, numbers)))

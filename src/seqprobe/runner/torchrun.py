@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from seqprobe.errors import LostProcess, SeqProbeError
-from seqprobe.runner.life import PAUSE, RESUME, Life
+from seqprobe.runner.life import PAUSE, Life
 from seqprobe.runner.ranks import ALONE, Ranks
 
 PATIENCE = 300.0
@@ -90,16 +90,20 @@ class Torchrun(Ranks):
             with suppress(RuntimeError):
                 self._store.set(key, pickle.dumps(said))
             return said
-        self._until(key)
-        heard: T = pickle.loads(self._store.get(key))
+        try:
+            self._until(key)
+            heard: T = pickle.loads(self._store.get(key))
+        except RuntimeError as error:
+            raise self._life.lost() from error
         return heard
 
     def gathered(self, own: Sequence[T]) -> list[T]:
         self._turn += 1
-        self._store.set(f"here {self._turn} {self.rank}", "")
-        self._until(*(f"here {self._turn} {rank}" for rank in range(self.size)))
+        here = [f"here {self._turn} {rank}" for rank in range(self.size)]
         found: list[Any] | None = [None] * self.size if self.first else None
         try:
+            self._store.set(here[self.rank], "")
+            self._until(*here)
             dist.gather_object(list(own), found)
         except RuntimeError as error:
             raise self._life.lost() from error
@@ -132,15 +136,10 @@ class Torchrun(Ranks):
 
     def _until(self, *keys: str) -> None:
         """Wait until all of this is written at the store."""
-        try:
-            while not self._store.check(list(keys)):
-                self._obey()
-                self._life.check()
-                time.sleep(PAUSE)
-        except RuntimeError as error:
-            raise LostProcess(
-                "the processes cannot reach each other any more", got=str(error), do=RESUME
-            ) from error
+        while not self._store.check(list(keys)):
+            self._obey()
+            self._life.check()
+            time.sleep(PAUSE)
 
     def _obey(self) -> None:
         """Raise what the signal meant, if there was one."""
