@@ -83,15 +83,16 @@ def main() -> None:
     print(f"Made by `python benchmarks/ranks.py` with torch {torch.__version__}, on")
     print(f"{os.cpu_count()} cores with one thread per process: `seqprobe analyze")
     print(f"{' '.join(WORDS)}` on bundled models. Largest difference of")
-    print(f"all numbers of a probe, |a - b| / max(1, |a|); `{CLOCK}` reads a clock and is left out.\n")
+    print(f"all numbers of a probe, |a - b| / max(1, |a|); `{CLOCK}` reads a clock and is left")
+    print("out.\n")
     more = [(model, processes) for model in MODELS for processes in PROCESSES[1:]]
     print("| probe | " + " | ".join(f"{m}, {p} processes" for m, p in more) + " |")
     print("|---" * (1 + len(more)) + "|")
     for place, check in enumerate(found[MODELS[0], 1][0]["checks"]):
         if check["id"] != CLOCK:
             cells = (largest(found[m, 1][0], found[m, p][0], place) for m, p in more)
-            print(f"| `{check['id']}` | " + " | ".join(f"{cell:.1g}" for cell in cells) + " |")
-    print("\n| seconds | " + " | ".join(f"{p} processes" for p in PROCESSES) + " |")
+            print(f"| `{check['id']}` | " + " | ".join(f"{cell:.1e}" for cell in cells) + " |")
+    print("\n| seconds | " + " | ".join(f"{p} process(es)" for p in PROCESSES) + " |")
     print("|---" * (1 + len(PROCESSES)) + "|")
     for model in MODELS:
         seconds = (found[model, processes][1] for processes in PROCESSES)

@@ -95,7 +95,9 @@ def test_ctrl_c_leaves_a_readable_report(text: Path, folder: Path) -> None:
     assert process.returncode == 130, stderr.decode()
     assert b"Traceback" not in shown + stderr
     assert stdout.decode().splitlines()[-1] == "lstm-report.html"
-    assert sorted(p.name for p in folder.iterdir()) == ["lstm-report.html", "lstm-report.json"]
+    assert stderr.decode().endswith("The same command with --resume goes on.\n")
+    written = [folder / f"lstm-report.{ending}" for ending in ("html", "json", "progress")]
+    assert sorted(folder.iterdir()) == written
     report = load_reports("lstm-report.json")
     assert isinstance(report, Report)
     assert "Interrupted: measured on the sequences seen until then." in report.warnings
