@@ -94,7 +94,9 @@ def test_ctrl_c_leaves_a_readable_report(tiny: Path, text: Path, folder: Path) -
     assert process.returncode == 130, stderr.decode()
     assert b"Traceback" not in shown + stderr
     assert stdout.decode().splitlines()[-1] == "gru-report.html"
-    assert sorted(p.name for p in folder.iterdir()) == ["gru-report.html", "gru-report.json"]
+    assert stderr.decode().endswith("The same command with --resume goes on.\n")
+    written = [folder / f"gru-report.{ending}" for ending in ("html", "json", "progress")]
+    assert sorted(folder.iterdir()) == written
     report = load_reports("gru-report.json")
     assert isinstance(report, Report)
     assert "Interrupted: measured on the sequences seen until then." in report.warnings

@@ -242,7 +242,8 @@ class NoiseStream:
 class SampledStream:
     """Text that the model wrote itself, token after token, each from its own prediction.
 
-    `sequences` and `length` say how much will be asked for.
+    `sequences` and `length` say how much will be asked for. So many are always written together:
+    the last bits of a prediction depend on what else is in its batch.
     """
 
     predict: Callable[[Int[Tensor, "batch time"]], Float[Tensor, "batch time vocab"]]
@@ -260,8 +261,9 @@ class SampledStream:
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         longest = max(length, self.length)
         missing = [n for n in numbers if len(self._written.get(n, ())) < length]
-        if missing:
-            self._written |= zip(missing, self._write(missing, longest), strict=True)
+        for block in dict.fromkeys(n // self.sequences for n in missing):
+            together = range(block * self.sequences, (block + 1) * self.sequences)
+            self._written |= zip(together, self._write(together, longest), strict=True)
         return torch.stack([self._written[n][:length] for n in numbers])
 
     @property
