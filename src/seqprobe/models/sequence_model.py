@@ -116,7 +116,7 @@ class SequenceModel:
             outputs = self.run(inputs)
         return Observed(
             outputs,
-            self._per_step(seen.states, *outputs.shape[:2]),
+            self._per_step(seen.states, *outputs.shape[:2]) if unrolled else {},
             leaves[0] if leaves else None,
             {name: runs[0] for name, runs in seen.layers.items() if len(runs) == 1},
             {path: cuts[0] for path, cuts in seen.cuts.items() if len(cuts) == 1},
