@@ -2,10 +2,12 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from seqprobe.contracts import Measurement, Observation, Probe
 from seqprobe.models.attempts import Attempts
@@ -13,6 +15,7 @@ from seqprobe.models.autograd import Autograd
 from seqprobe.models.carrying import Carrying
 from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
+from seqprobe.models.own_passes import OwnPasses
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
@@ -39,6 +42,16 @@ def double() -> Iterator[None]:
 @pytest.fixture
 def show() -> Show:
     return _show
+
+
+@pytest.fixture
+def train() -> Callable[..., list[Observation]]:
+    return _train
+
+
+@pytest.fixture
+def show_training() -> Show:
+    return _show_training
 
 
 @pytest.fixture
@@ -98,3 +111,22 @@ def _observe(
         costs=Costs(model) if needs.costs else None,
         causal=model.causal,
     )
+
+
+def _train(model: SequenceModel, probe: Probe, *batches: Tensor) -> list[Observation]:
+    """What a probe of a training loop sees of a forward and backward for each batch: of the next
+    token, or of the mean square of the outputs.
+    """
+    passes = OwnPasses(model, [probe.needs], None)
+    passes.arm()
+    for inputs in batches:
+        outputs = model.module.train()(inputs)
+        if model.features:
+            outputs.square().mean().backward()
+        else:
+            cross_entropy(outputs[:, :-1].flatten(0, 1), inputs[:, 1:].flatten()).backward()
+    return passes.taken()
+
+
+def _show_training(model: SequenceModel, probe: Probe, *batches: Tensor) -> Measurement:
+    return reduce(Probe.update, _train(model, probe, *batches), probe).compute()

@@ -316,7 +316,7 @@ class AttentionCall(Protocol):
 
     `site` is the module that makes it, `norms` are the lengths of the values that weights are
     multiplied with, and `difference` is the largest one between that product and what the call
-    returned, relative to the latter.
+    returned, relative to the latter; NaN where dropout in training leaves nothing to compare.
     """
 
     @property
@@ -399,7 +399,7 @@ class Observation:
     sequence alone, and there are, besides, `loss_gradients` and `state_norms`: by site, (batch,
     time), the norms of the gradient of the loss that came back to what the site gave, and of that
     itself, of `embedding` or `inputs` first; `heads`: what attention did in the loop's own forward,
-    row by row as in `head_rows`; and `unseen`: by what is missing, why.
+    row by row as in `HeadRows`; and `unseen`: by what is missing, why.
     """
 
     sequences: Sequence[int]

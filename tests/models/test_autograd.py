@@ -8,6 +8,7 @@ from torch import nn
 
 from seqprobe.models.autograd import SHARED, Autograd, denormals_flushed
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
 
 SYMBOLS, WIDTH, BATCH, TIME = 5, 4, 3, 8
@@ -162,3 +163,10 @@ def test_flushing_denormals_ends_as_it_began(before):
         assert flushes() == before
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_gradients_alone_do_not_ask_for_the_states_of_named_sites() -> None:
+    model = zoo.memoryless()
+    inputs = model.example(2)
+    found = model.derivatives(inputs, states=False)
+    assert list(found.widths) == ["output"]

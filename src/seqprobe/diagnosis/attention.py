@@ -1,6 +1,7 @@
 """Rules about where attention looks."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
@@ -32,14 +33,14 @@ def sinks(case: Case) -> Iterator[Finding]:
     )
 
 
-def entropy_collapse(case: Case) -> Iterator[Finding]:
+def entropy_collapse(case: Case, check: str = "attention") -> Iterator[Finding]:
     """Heads see hardly more than one key each."""
-    ratio = case.estimate("attention.mean_entropy_ratio")
+    ratio = case.estimate(f"{check}.mean_entropy_ratio")
     if ratio is None or not below(ratio, COLLAPSED):
         return
     yield Finding(
         rule="entropy-collapse",
-        check="attention",
+        check=check,
         status="attention",
         statement=f"The entropy of attention is {ratio.value:.1%} of that of equal weights, mean "
         "of all heads: almost all weight is on single keys. Such heads pass hardly any gradient "
@@ -56,4 +57,4 @@ def entropy_collapse(case: Case) -> Iterator[Finding]:
     )
 
 
-RULES = (sinks, entropy_collapse)
+RULES = (sinks, entropy_collapse, partial(entropy_collapse, check="heads"))

@@ -12,6 +12,7 @@ from seqprobe.diagnosis import (
     reach,
     spectrum,
     storage,
+    training,
     use,
     weights,
     window,
@@ -24,6 +25,7 @@ ORDER: tuple[Status, ...] = (
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
     *use.RULES, *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
+    *training.RULES,
 )  # fmt: skip
 
 

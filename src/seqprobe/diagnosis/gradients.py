@@ -1,29 +1,38 @@
 """Rules about gradients over distance."""
 
+import math
 from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
 
 DEAD, WEAK, STRONG, EXPLODING = 1e-6, 1e-3, 1e-2, 0.05
+ONE_DIRECTION = math.exp(-(np.euler_gamma + math.log(2)) / 2)
+"""exp E ln |z| of a normal z: a random direction, where the Jacobian has a single one."""
 
 
-def vanished(case: Case) -> Iterator[Finding]:
-    """The gradient at the distance asked about is gone, or nearly so."""
-    there = case.estimate("gradient-decay.at_distance")
-    if there is None or not below(there, WEAK):
+def vanished(case: Case, check: str = "gradient-decay", lowered: float = 1.0) -> Iterator[Finding]:
+    """The gradient at the distance asked about is gone, or nearly so.
+
+    The check may lie below the truth, by the factor `lowered` on average.
+    """
+    there = case.estimate(f"{check}.at_distance")
+    if there is None or not below(there, lowered * WEAK):
         return
-    dead = below(there, DEAD)
+    dead = below(there, lowered * DEAD)
     yield Finding(
         rule="gradient-vanished",
-        check="gradient-decay",
+        check=check,
         status="problem" if dead else "attention",
         statement=f"The gradient {'does not reach' if dead else 'hardly reaches'} distance "
         f"{case.distance}: {there.value:.1e} of its value at distance 0. What happens that far "
         "back cannot be learned from here, and is hardly used through gradients now.",
         metric="at_distance",
         evidence=there,
-        threshold=f"interval below {DEAD if dead else WEAK:g}",
+        threshold=f"interval below {lowered * (DEAD if dead else WEAK):.2g}",
         source="our convention",
         reference="Learning long-term dependencies with gradient descent is difficult "
         "(Bengio et al., 1994)",
@@ -54,14 +63,17 @@ def arrives(case: Case) -> Iterator[Finding]:
     )
 
 
-def explodes(case: Case) -> Iterator[Finding]:
-    """The gradient grows with distance."""
-    rate = case.estimate("gradient-decay.rate")
-    if rate is None or not below(rate, -EXPLODING):
+def explodes(case: Case, check: str = "gradient-decay") -> Iterator[Finding]:
+    """The gradient grows with distance.
+
+    Attention does not multiply it from step to step; what is early is reached in more ways.
+    """
+    rate = case.estimate(f"{check}.rate")
+    if case.family == "attention" or rate is None or not below(rate, -EXPLODING):
         return
     yield Finding(
         rule="gradient-explodes",
-        check="gradient-decay",
+        check=check,
         status="problem",
         statement=f"The gradient grows with distance, by a factor e every "
         f"{1 / -(rate.value or -1):.0f} steps.",
@@ -76,4 +88,10 @@ def explodes(case: Case) -> Iterator[Finding]:
     )
 
 
-RULES = (vanished, arrives, explodes)
+RULES = (
+    vanished,
+    partial(vanished, check="gradient-draw", lowered=ONE_DIRECTION),
+    arrives,
+    explodes,
+    partial(explodes, check="gradient-draw"),
+)

@@ -135,30 +135,30 @@ class Uniform(NamedTuple):
     shares: Float64[np.ndarray, " bins"]
 
 
-def uniform_attention(time: int, edges: Int[np.ndarray, " bins"], *, causal: bool) -> Uniform:
-    """For all queries of a sequence; with causal weights the first key gets H_T / T of them."""
-    weights = _uniform_weights(time, causal)
-    steps = np.arange(time)
-    away = np.abs(np.subtract.outer(steps, steps))
-    bins = np.searchsorted(edges, away, side="right") - 1
+def uniform_attention(
+    time: int, edges: Int[np.ndarray, " bins"], *, causal: bool, queries: int | None = None
+) -> Uniform:
+    """For all queries, or some; with causal weights the first key of all gets H_T / T of them."""
+    steps = spread_rows(time, queries).numpy()
+    weights = _uniform_weights(steps, time, causal=causal)
+    behind = np.subtract.outer(steps, np.arange(time))
+    bins = np.searchsorted(edges, np.abs(behind), side="right") - 1
     return Uniform(
         float(weights[:, 0].mean()),
-        float(np.diagonal(weights, -1).mean()),
-        float((weights * away).sum(1).mean()),
-        np.bincount(bins.ravel(), weights.ravel(), len(edges)) / time,
+        float(weights[behind == 1].mean()),
+        float((weights * np.abs(behind)).sum(1).mean()),
+        np.bincount(bins.ravel(), weights.ravel(), len(edges)) / len(steps),
     )
 
 
-def _uniform_weights(time: int, causal: bool) -> np.ndarray:
-    weights = np.ones((time, time))
-    weights = np.tril(weights) if causal else weights
-    weights /= weights.sum(1, keepdims=True)
-    return weights
+def _uniform_weights(steps: np.ndarray, time: int, *, causal: bool) -> np.ndarray:
+    seen = np.arange(time) <= (steps[:, None] if causal else time)
+    return np.broadcast_to(seen / seen.sum(-1, keepdims=True), (len(steps), time))
 
 
 def uniform_rollout_distance(time: int, layers: int, *, causal: bool) -> float:
     """Mean distance of the rollout of layers with equal weights."""
-    weights = torch.from_numpy(_uniform_weights(time, causal))[None]
+    weights = torch.from_numpy(_uniform_weights(np.arange(time), time, causal=causal).copy())[None]
     return float(mean_distance(rolled_out([weights] * layers)).mean())
 
 

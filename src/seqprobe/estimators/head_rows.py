@@ -10,6 +10,9 @@ from torch import Tensor
 from seqprobe.contracts import AttentionCall, Evidence
 from seqprobe.estimators.attention_statistics import HeadStatistics, head_statistics, spread_rows
 
+QUERIES = 32
+"""Of a sequence in training, where more would cost time."""
+
 
 @dataclass
 class HeadRows:

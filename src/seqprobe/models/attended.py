@@ -74,7 +74,7 @@ def _enter(place: list[str], path: str, *_: Any) -> None:
 
 
 def _leave(place: list[str], *_: Any) -> None:
-    place.pop()
+    del place[-1:]
 
 
 class _Tap(TorchFunctionMode):

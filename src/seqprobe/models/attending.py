@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from seqprobe.errors import ModelError
-from seqprobe.estimators.head_rows import HeadRows, distance_bins
+from seqprobe.estimators.head_rows import QUERIES, HeadRows, distance_bins
 from seqprobe.models.attended import attended
 from seqprobe.models.calling import undisturbed
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
 
-QUERIES = 32
 _SKIPS = nn.TransformerEncoder | nn.TransformerEncoderLayer | nn.MultiheadAttention
 
 

@@ -44,8 +44,9 @@ class Fused:
         if enable_gqa:
             groups = query.shape[-3] // key.shape[-3]
             key, value = (part.repeat_interleave(groups, dim=-3) for part in (key, value))
-        scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return cls(query, key, value, attn_mask, is_causal, scale, dropout_p)
+        usual = query.shape[-1] ** -0.5
+        scaled = usual if scale is None else scale
+        return cls(query, key, value, attn_mask, is_causal, scaled, dropout_p)
 
     @property
     def lead(self) -> torch.Size:

@@ -21,11 +21,20 @@ from seqprobe.contracts import (
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.attention_statistics import uniform_attention, uniform_rollout_distance
 from seqprobe.probes.evidence.head_tables import tables
-from seqprobe.probes.evidence.heads import LONGEST, head_rows, map_rows, rollout_rows
+from seqprobe.probes.evidence.heads import (
+    LONGEST,
+    SINK,
+    head_rows,
+    map_rows,
+    mean_of_heads,
+    nothing_read,
+    rollout_rows,
+    sink_rate,
+)
 from seqprobe.probes.evidence.over_sequences import estimated
 from seqprobe.probes.evidence.repeated import repeated_rows
 
-SINK, SUMS_TO_ONE = 0.3, 1e-3
+SUMS_TO_ONE = 1e-3
 TOO_SHORT = "sequences are too short to come twice, or such ones are read in another way"
 TOO_LONG = f"sequences are longer than {LONGEST} steps"
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -75,7 +84,7 @@ class Attention(Probe):
     def observe(self, observation: Observation) -> Evidence:
         rows = head_rows(observation, self.queries)
         if "layer" not in rows:
-            raise NotApplicable(_nothing(str(rows["refused"][0])))
+            raise NotApplicable(nothing_read(str(rows["refused"][0])))
         generators = [self.random(number) for number in observation.sequences]
         sites = rows["sites"][0].tolist()
         return {
@@ -96,12 +105,6 @@ class Attention(Probe):
         )
 
 
-def _nothing(refused: str) -> str:
-    if refused:
-        return f"the weights of attention cannot be told ({refused})"
-    return "no attention was found: no call of it, and no softmax over positions"
-
-
 def _metrics(evidence: Evidence, seed: int) -> dict[str, Estimate]:
     time, causal = int(evidence["time"][0]), not evidence["ahead"].any()
     equal = uniform_attention(time, evidence["edges"][0], causal=causal)
@@ -111,11 +114,13 @@ def _metrics(evidence: Evidence, seed: int) -> dict[str, Estimate]:
         return estimated(evidence[name], statistic, unit, null, seed=seed)
 
     return {
-        "sink_rate": of_heads("first", _sink_rate, "", sinks),
-        "sink_rate_norm_weighted": of_heads("first_by_norm", _sink_rate, "", sinks),
-        "mean_entropy_ratio": of_heads("entropy_ratio", _mean, "", Null("equal weights", 1.0)),
+        "sink_rate": of_heads("first", sink_rate, "", sinks),
+        "sink_rate_norm_weighted": of_heads("first_by_norm", sink_rate, "", sinks),
+        "mean_entropy_ratio": of_heads(
+            "entropy_ratio", mean_of_heads, "", Null("equal weights", 1.0)
+        ),
         "mean_distance": of_heads(
-            "distance", _mean, "steps", Null("equal weights", equal.distance)
+            "distance", mean_of_heads, "steps", Null("equal weights", equal.distance)
         ),
         **_repeated_metrics(evidence, causal, seed),
         **_rollout_metrics(evidence, time, causal, seed),
@@ -148,21 +153,12 @@ def _rollout_metrics(evidence: Evidence, time: int, causal: bool, seed: int) -> 
     layers = int(evidence["layer"].max()) + 1
     null = Null("equal weights", uniform_rollout_distance(time, layers, causal=causal))
     rows = evidence["rollout_distance"][:, None]
-    return {"rollout_mean_distance": estimated(rows, _mean, "steps", null, seed=seed)}
-
-
-def _mean(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:
-    found: np.ndarray = heads.mean(-1)
-    return found
+    return {"rollout_mean_distance": estimated(rows, mean_of_heads, "steps", null, seed=seed)}
 
 
 def _best(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:
     found: np.ndarray = heads.max(-1)
     return found
-
-
-def _sink_rate(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:
-    return _mean((heads > SINK).astype(np.float64))
 
 
 def _largest(errors: np.ndarray) -> Estimate:

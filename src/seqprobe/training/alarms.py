@@ -1,6 +1,6 @@
 """Early warnings: rules of the diagnosis that hold for several measurements in a row."""
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from seqprobe.contracts import Finding, Measurement
@@ -17,12 +17,24 @@ class Alarms:
 
     One that rings stays silent until its rule has not fired for once. Rules fire only on estimates
     with an interval and a null, so that a single unlucky batch sets nothing off.
+
+    Raises:
+        UsageError: the patience is no number of measurements.
     """
 
     distance: int
     family: str
     patience: int
-    _in_a_row: Counter[str] = field(default_factory=Counter)
+    _in_a_row: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.patience, int) or self.patience < 1:
+            raise UsageError(
+                "a patience that is no number of measurements",
+                where="attach(patience=...)",
+                got=f"{self.patience!r}",
+                expected="an integer from 1 on",
+            )
 
     def __post_init__(self) -> None:
         if self.patience < 1:
@@ -34,20 +46,11 @@ class Alarms:
             )
 
     def hear(self, check: str, measurement: Measurement) -> tuple[Finding, ...]:
-        """The findings that this measurement sets off."""
+        """The findings that this measurement of a check sets off."""
         case = Case({check: measurement}, self.distance, self.family)
         fired = {found.rule: found for found in diagnose(case) if found.status in GRAVE}
-        for rule in self._of(check, fired):
-            self._in_a_row[f"{check} {rule}"] += 1
+        before = self._in_a_row[check]
+        self._in_a_row[check] = {rule: before.get(rule, 0) + 1 for rule in fired}
         return tuple(
-            found
-            for rule, found in fired.items()
-            if self._in_a_row[f"{check} {rule}"] == self.patience
+            found for rule, found in fired.items() if self._in_a_row[check][rule] == self.patience
         )
-
-    def _of(self, check: str, fired: dict[str, Finding]) -> list[str]:
-        """The rules that fired; those of this check that did not start again from zero."""
-        for heard in list(self._in_a_row):
-            if heard.startswith(f"{check} ") and heard.removeprefix(f"{check} ") not in fired:
-                del self._in_a_row[heard]
-        return list(fired)

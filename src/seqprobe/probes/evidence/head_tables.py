@@ -52,7 +52,7 @@ def _by_head(evidence: Evidence) -> Series:
     table = {
         "position": shown,
         "layer": layer[shown],
-        "head": _number_in_layer(layer)[shown],
+        "head": number_in_layer(layer)[shown],
         "site": evidence["sites"][0][layer[shown]],
         **{name: values[shown] for name, values in means.items()},
     }
@@ -65,7 +65,8 @@ def _outstanding(scores: np.ndarray) -> np.ndarray:
     return np.sort(ranks.argsort(kind="stable")[:MOST_HEADS])
 
 
-def _number_in_layer(layer: np.ndarray) -> np.ndarray:
+def number_in_layer(layer: np.ndarray) -> np.ndarray:
+    """Of each head, from the number of its layer."""
     return np.arange(len(layer)) - np.searchsorted(layer, layer)
 
 
@@ -81,7 +82,7 @@ def _maps(evidence: Evidence) -> Series:
     parts = [
         {
             "position": range(len(texts)), "role": role, "layer": layer[head],
-            "head": _number_in_layer(layer)[head], "token": texts,
+            "head": number_in_layer(layer)[head], "token": texts,
             **{f"to_{key}": weights[head, :, key] for key in range(len(texts))},
         }
         for head, role in sorted(picked.items())

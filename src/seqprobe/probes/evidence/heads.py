@@ -17,6 +17,7 @@ from seqprobe.estimators.head_rows import HeadRows, distance_bins
 
 ROLLED_OUT, LONGEST = 8, 256
 MAPPED = 20
+SINK = 0.3
 T = TypeVar("T")
 
 
@@ -54,13 +55,13 @@ def rollout_rows(observation: Observation, sites: list[str]) -> Evidence:
     few = sum(number < ROLLED_OUT for number in observation.sequences)
     if not few or observation.inputs.shape[1] > LONGEST:
         return {}
-    calls = the_same_calls(observation, observation.inputs[:few], _mean_of_heads, sites)
+    calls = the_same_calls(observation, observation.inputs[:few], _mean_weights, sites)
     if calls is None:
         return {}
     return {"rollout_distance": mean_distance(rolled_out(calls.found)).cpu().numpy()}
 
 
-def _mean_of_heads(call: AttentionCall) -> Float[Tensor, "batch time time"]:
+def _mean_weights(call: AttentionCall) -> Float[Tensor, "batch time time"]:
     return _all_weights(call).mean(1)
 
 
@@ -87,3 +88,21 @@ def _texts(observation: Observation, steps: int) -> list[str]:
     tokens = observation.inputs[0, :steps].tolist()
     texts = observation.texts
     return [str(texts[token]) if texts else str(token) for token in tokens]
+
+
+def mean_of_heads(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:
+    """As a statistic of mean curves."""
+    found: np.ndarray = heads.mean(-1)
+    return found
+
+
+def sink_rate(heads: Float[np.ndarray, "some heads"]) -> Float[np.ndarray, " some"]:
+    """Of the weights on the first key: the share of heads that are sinks."""
+    return mean_of_heads((heads > SINK).astype(np.float64))
+
+
+def nothing_read(refused: str) -> str:
+    """Why there are no heads."""
+    if refused:
+        return f"the weights of attention cannot be told ({refused})"
+    return "no attention was found: no call of it, and no softmax over positions"

@@ -6,7 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from seqprobe.contracts import Estimate, Null
-from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
+from seqprobe.estimators.bootstrap import (
+    FEWEST_SEQUENCES,
+    curve_interval,
+    number_interval,
+    resampled_means,
+)
+from seqprobe.estimators.log_means import geometric_mean
 
 
 def estimated(
@@ -52,3 +58,12 @@ def columns(
     """The mean curve and its interval, to be columns of a table."""
     low, high = curve_interval(resampled_means(rows, seed), len(rows))
     return {name: rows.mean(0), f"{prefix}low": low, f"{prefix}high": high}
+
+
+def typical(values: Float[np.ndarray, " sequences"], null: Null, without: str) -> Estimate:
+    """The geometric mean of one number per sequence; `without` says why there is none."""
+    if not len(values):
+        return Estimate.missing("", without, null=null)
+    value, low, high = geometric_mean(values[:, None])[:, 0]
+    interval = None if len(values) < FEWEST_SEQUENCES else (float(low), float(high))
+    return Estimate.sampled(float(value), "", interval, n=len(values), null=null)
