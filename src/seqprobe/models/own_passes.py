@@ -46,8 +46,6 @@ class OwnPasses:
 
     def arm(self) -> None:
         """Watch all passes from now on."""
-        if not self.needs:
-            return
         if not self._sites:
             with unnoticed(self.model.module):
                 self._sites = loop_sites(self.model)

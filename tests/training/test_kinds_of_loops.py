@@ -1,0 +1,99 @@
+"""Loops with several optimizers, compiled models, several processes."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.nn import functional as F
+
+import seqprobe
+from seqprobe.errors import UsageError
+from seqprobe.probes.loss_gradient import LossGradient
+from seqprobe.training.entry import Entry
+
+VOCAB, WIDTH, BATCH, TIME = 5, 8, 8, 12
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, WIDTH)
+        self.block = nn.TransformerEncoderLayer(WIDTH, 2, 16, 0.1, batch_first=True)
+        self.head = nn.Linear(WIDTH, VOCAB)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.block(self.embedding(tokens)))
+
+
+def loss_of(model: nn.Module) -> Tensor:
+    tokens = torch.randint(VOCAB, (BATCH, TIME))
+    return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+
+
+def test_compiled_code_is_seen() -> None:
+    script = Path(__file__).with_name("compiled_loop.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_that_is_compiled_already_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"Call seqprobe\.attach"):
+        seqprobe.attach(torch.compile(Model(), backend="eager"), [LossGradient()])
+
+
+def test_several_optimizers_and_passes_in_turn() -> None:
+    model, entries = Model(), list[Entry]()
+    parts = [list(model.block.parameters()), list(model.head.parameters())]
+    optimizers = [torch.optim.SGD(part, 0.1) for part in parts]
+    with seqprobe.attach(model, [LossGradient()], every=2, loggers=[entries.append]) as session:
+        for _ in range(4):
+            for optimizer, sign in zip(optimizers, (1, -1), strict=True):
+                model.zero_grad()
+                (sign * loss_of(model)).backward()
+                optimizer.step()
+            session.step()
+    assert [entry.step for entry in entries] == [0, 2]
+    for entry in entries:
+        assert entry.measurement
+        assert entry.measurement.metrics["norm"].n == 2 * BATCH
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = distributed.FileStore(f"{folder}/store", 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    kept = [_parallel(rank, wrapped_first) for wrapped_first in (False, True)]
+    torch.save(kept, f"{folder}/{rank}")
+    distributed.destroy_process_group()
+
+
+def _parallel(rank: int, wrapped_first: bool) -> tuple[list[int], list[Tensor]]:
+    """The steps that were measured, and the weights, on one of the processes."""
+    torch.manual_seed(0)
+    entries: list[Entry] = []
+    attach = partial(seqprobe.attach, probes=[LossGradient()], every=2, loggers=[entries.append])
+    model = Model()
+    session = None if wrapped_first else attach(model)
+    parallel = nn.parallel.DistributedDataParallel(model)
+    session = session or attach(parallel)
+    optimizer = torch.optim.SGD(parallel.parameters(), 0.1)
+    torch.manual_seed(rank)
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss_of(parallel).backward()
+        optimizer.step()
+        session.step()
+    weights = [each.detach() for each in model.parameters()]
+    return [entry.step for entry in entries if entry.measurement], weights
+
+
+def test_of_several_processes_the_first_one_watches(tmp_path: Path) -> None:
+    multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
+    both = zip(torch.load(tmp_path / "0"), torch.load(tmp_path / "1"), strict=True)
+    for (first, weights), (second, others) in both:
+        assert (first, second) == ([0, 2], [])
+        assert all(torch.equal(a, b) for a, b in zip(weights, others, strict=True))
