@@ -28,7 +28,7 @@ from seqprobe.runner.plan import plan
 from seqprobe.runner.registry import chosen
 from seqprobe.runner.run import Progress, refused, run
 from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
-from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
+from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 LENGTH, DISTANCE, SHORTEST = 256, 100, 16
 
@@ -132,7 +132,7 @@ def compare(*models: Analysable, progress: Progress = silent, **request: Any) ->
 
         return show
 
-    read = _Analysis(loaded[-1], asked).data if training else None
+    read = _read_by_all(loaded[-1], asked) if training else None
     analyses = [_Analysis(each, asked, read) for each in loaded]
     reports = [each.report(part(index)) for index, each in enumerate(analyses)]
     return Comparison(tuple(reports), steps=training.steps) if training else side_by_side(reports)
@@ -168,6 +168,14 @@ def _of_one(training: OneTraining, asked: Request) -> list[Loaded]:
         *(replace(each, record=replace(each.record, assumptions=assumptions)) for each in earlier),
         last,
     ]
+
+
+def _read_by_all(last: Loaded, asked: Request) -> Stream:
+    """What the last one reads: the data, or text that it writes itself."""
+    data = _Analysis(last, asked).data
+    if not isinstance(data, SampledStream):
+        return data
+    return replace(data, source=f"text sampled from {last.record.name}")
 
 
 def _without_a_loop(probe: Probe) -> Probe:
