@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from race import race
 from seqprobe.contracts import AttentionCall, AttentionRows
 from seqprobe.estimators.attention_statistics import head_statistics, spread_rows
+from seqprobe.estimators.head_rows import distance_bins
 from seqprobe.models.sequence_model import SequenceModel
-from seqprobe.probes.evidence.heads import distance_bins
 from seqprobe.reference.language_models import CausalSelfAttention, build
 
 LENGTHS, BATCH, WIDTH, LAYERS, HEADS, SAMPLED, ROUNDS = (256, 512, 1024), 8, 256, 4, 4, 32, 7

@@ -857,14 +857,44 @@ BREAKS = (
     _in(
         "sequences/corpus.py",
         "sequences/test_candidates",
-        "return text[begun.end() :] if begun else text.lstrip(_CONTINUES)",
-        "return text.lstrip(_CONTINUES)",
+        "return [text[begun.end() :] if begun else text.lstrip(_CONTINUES)]",
+        "return [text.lstrip(_CONTINUES)]",
     ),
     _in(
         "models/mixers.py",
         "models/test_architectures",
         'if kind == "convolution" and _reaches_beyond_kernels(part, support):',
         "if False:",
+    ),
+    _in(
+        "sequences/tokenizers/held_out.py",
+        "sequences/test_labelled",
+        "torch.cat([none, *(tokenizer.encode(text) for text in texts)])",
+        'torch.cat([none, tokenizer.encode(b"\\n".join(texts))])',
+    ),
+    _in(
+        "sequences/corpus.py",
+        "sequences/test_labelled",
+        "yield from self.separate",
+        "yield from [*self.other_texts, *self.held_out_texts]",
+    ),
+    _in(
+        "sequences/corpus.py",
+        "sequences/test_labelled",
+        "return [self.separate[number] for number in self.measured]",
+        "return list(self.separate)",
+    ),
+    _in(
+        "analysis.py",
+        "checkpoints/test_whole_way",
+        "if self.loaded.stream:",
+        "if False:",
+    ),
+    _in(
+        "checkpoints/load.py",
+        "checkpoints/test_whole_way",
+        "nonfinite({name: tensor for name, tensor in tensors.items() if name not in unused})",
+        "nonfinite(tensors)",
     ),
 )
 

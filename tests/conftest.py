@@ -71,7 +71,7 @@ def _observe(
             symbols.frequencies,
             symbols.alphabet,
         )
-    derivatives = model.derivatives(inputs) if needs.gradients else None
+    derivatives = model.derivatives(inputs, states=needs.states) if needs.gradients else None
     observed = derivatives.observed if derivatives else model.observe(inputs, gradients=False)
     return Observation(
         sequences=numbers,

@@ -7,6 +7,7 @@ import click
 
 from seqprobe_cli import options
 from seqprobe_cli.outputs import Outputs
+from seqprobe_cli.processes import processes
 
 
 @click.command("analyze")
@@ -19,6 +20,7 @@ def command(
     checkpoint: Path,
     output: Path | None,
     json_output: Path | None,
+    resume: bool,
     fail_on: str | None,
     **asked: Any,
 ) -> None:
@@ -30,13 +32,19 @@ def command(
     from seqprobe_cli import summary
     from seqprobe_cli.progress import progress_bar
 
-    outputs = Outputs.chosen(output or Path(f"{checkpoint.stem}-report.html"), json_output)
-    with progress_bar() as progress:
-        report = seqprobe.analyze(checkpoint, progress=progress, **options.request(**asked))
-    outputs.save(report)
-    summary.show(report)
-    click.echo(outputs.page)
-    if any("Interrupted" in warning for warning in report.warnings):
-        ctx.exit(130)
-    if summary.grave_enough(report, fail_on):
-        ctx.exit(1)
+    with processes() as ranks:
+        outputs = Outputs.chosen(output or Path(f"{checkpoint.stem}-report.html"), json_output)
+        with progress_bar() as progress:
+            report = seqprobe.analyze(
+                checkpoint,
+                progress=progress,
+                ranks=ranks,
+                **outputs.kept(resume=resume),
+                **options.request(**asked),
+            )
+        if ranks.first:
+            outputs.save(report)
+            summary.show(report)
+            outputs.settle(summary.why_cut_short([report]))
+            click.echo(outputs.page)
+    ctx.exit(summary.exit_code([report], fail_on))

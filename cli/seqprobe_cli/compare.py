@@ -1,13 +1,18 @@
 """`seqprobe compare`: several models side by side in one report."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqprobe.errors import UsageError
+from seqprobe.runner.ranks import Ranks
 from seqprobe_cli import options
 from seqprobe_cli.outputs import Outputs
+from seqprobe_cli.processes import processes
+
+if TYPE_CHECKING:
+    from seqprobe.report import Comparison
 
 
 @click.command("compare")
@@ -20,6 +25,7 @@ def command(
     models: tuple[Path, ...],
     output: Path | None,
     json_output: Path | None,
+    resume: bool,
     fail_on: str | None,
     **asked: Any,
 ) -> None:
@@ -31,21 +37,23 @@ def command(
     """
     from seqprobe_cli import summary
 
-    outputs = Outputs.chosen(output or Path("comparison.html"), json_output)
-    comparison = _comparison(models, asked)
-    outputs.save(comparison)
-    for report in comparison.reports:
-        summary.show(report)
-        click.echo()
-    summary.show_crossovers(comparison)
-    click.echo(outputs.page)
-    if any("Interrupted" in warning for r in comparison.reports for warning in r.warnings):
-        ctx.exit(130)
-    if any(summary.grave_enough(report, fail_on) for report in comparison.reports):
-        ctx.exit(1)
+    with processes() as ranks:
+        outputs = Outputs.chosen(output or Path("comparison.html"), json_output)
+        comparison = _comparison(models, ranks, outputs, resume, asked)
+        if ranks.first:
+            outputs.save(comparison)
+            for report in comparison.reports:
+                summary.show(report)
+                click.echo()
+            summary.show_crossovers(comparison)
+            outputs.settle(summary.why_cut_short(comparison.reports))
+            click.echo(outputs.page)
+    ctx.exit(summary.exit_code(comparison.reports, fail_on))
 
 
-def _comparison(models: tuple[Path, ...], asked: dict[str, Any]) -> Any:
+def _comparison(
+    models: tuple[Path, ...], ranks: Ranks, outputs: Outputs, resume: bool, asked: dict[str, Any]
+) -> "Comparison":
     import seqprobe
     from seqprobe.diagnosis.comparison import comparison_of
     from seqprobe_cli.progress import progress_bar
@@ -59,4 +67,10 @@ def _comparison(models: tuple[Path, ...], asked: dict[str, Any]) -> Any:
             do="Run `seqprobe analyze` on the checkpoints first.",
         )
     with progress_bar() as progress:
-        return seqprobe.compare(*models, progress=progress, **options.request(**asked))
+        return seqprobe.compare(
+            *models,
+            progress=progress,
+            ranks=ranks,
+            **outputs.kept(resume=resume),
+            **options.request(**asked),
+        )

@@ -9,8 +9,9 @@ import click
 
 from seqprobe.errors import SeqProbeError
 from seqprobe_cli import analyze, compare, data, doctor, inspect, probe, report, train, watch
+from seqprobe_cli.summary import INTERRUPTED
 
-INTERNAL_ERROR, INTERRUPTED = 70, 130
+INTERNAL_ERROR = 70
 
 
 class _Group(click.Group):
@@ -48,7 +49,7 @@ def main(debug: bool) -> None:
     \b
     Exit codes: 0 done, 1 findings at or above --fail-on, 2 usage,
     3 model not rebuilt or not verified, 4 file unreadable or unsafe,
-    70 a bug in SeqProbe, 130 interrupted.
+    5 a process of several was lost, 70 a bug in SeqProbe, 130 interrupted.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)

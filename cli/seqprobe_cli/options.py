@@ -89,6 +89,11 @@ _OPTIONS = (
         "--json", "json_output", type=_FILE, help="JSON report.  [default: beside the HTML]"
     ),
     click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on where this command was cut short.",
+    ),
+    click.option(
         "--fail-on",
         type=click.Choice(["attention", "problem"]),
         help="Exit with 1 if a finding is at least this grave.",

@@ -3,7 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from seqprobe.errors import FileError, UsageError
 
@@ -30,10 +32,30 @@ class Outputs:
         check_writable(both.json)
         return both
 
+    @property
+    def progress(self) -> Path:
+        """The folder of what is finished, as long as there is no report."""
+        return self.page.with_suffix(".progress")
+
+    def kept(self, *, resume: bool) -> dict[str, Any]:
+        """What the library is told about it."""
+        if resume and not self.progress.exists():
+            click.echo(f"Nothing to resume in {self.progress}: a new start.", err=True)
+        return {"journal": self.progress, "resume": resume}
+
     def save(self, report: "Report | Comparison") -> None:
         """The page first: drawing is what may fail, and then nothing is left behind."""
         report.save(self.page)
         report.save(self.json)
+
+    def settle(self, why_cut_short: str) -> None:
+        """Remove what was finished, or say how to go on from it."""
+        from seqprobe.runner.journal import Journal
+
+        if not why_cut_short:
+            Journal(self.progress).remove()
+        elif self.progress.exists():
+            click.echo(f"{why_cut_short} The same command with --resume goes on.", err=True)
 
 
 def check_writable(path: Path) -> None:

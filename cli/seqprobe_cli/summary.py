@@ -1,14 +1,18 @@
 """What the terminal says about a report: the same as the first screen of the page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from seqprobe.errors import LostProcess
 
 if TYPE_CHECKING:
     from seqprobe.records import Assumption, Verification
     from seqprobe.report import Comparison, Report
 
 GRAVEST_FIRST = ("problem", "attention")
+INTERRUPTED = 130
 
 
 def show(report: "Report") -> None:
@@ -56,6 +60,21 @@ def show_crossovers(comparison: "Comparison") -> None:
         )
     if crossed:
         click.echo()
+
+
+def why_cut_short(reports: Sequence["Report"]) -> str:
+    """Why not all was measured that was asked for; empty where it was."""
+    from seqprobe.assembly import CUT_SHORT
+
+    said = [warning for report in reports for warning in report.warnings]
+    return next((warning for warning in said if warning.endswith(CUT_SHORT)), "")
+
+
+def exit_code(reports: Sequence["Report"], fail_on: str | None) -> int:
+    """Of a run that wrote its report."""
+    if why := why_cut_short(reports):
+        return INTERRUPTED if why.startswith("Interrupted") else LostProcess.exit_code
+    return int(any(grave_enough(report, fail_on) for report in reports))
 
 
 def grave_enough(report: "Report", fail_on: str | None) -> bool:

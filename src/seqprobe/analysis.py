@@ -1,8 +1,9 @@
 """The main job: one model in, one report out; or several, side by side."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from seqprobe.diagnosis.comparison import side_by_side
 from seqprobe.diagnosis.demands import demands
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.estimators.information import Effort
+from seqprobe.fingerprint import fingerprint
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.report import Comparison, Report
+from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
+from seqprobe.runner.ranks import ALONE, Ranks
 from seqprobe.runner.registry import chosen
-from seqprobe.runner.run import Progress, refused, run
+from seqprobe.runner.run import Progress, Run, refused, run
 from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
 from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
@@ -93,12 +97,26 @@ def load(path: str | Path, **request: Any) -> SequenceModel:
     return loaded.model
 
 
-def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -> Report:
+def analyze(
+    model: Analysable,
+    *,
+    progress: Progress = silent,
+    journal: str | Path | None = None,
+    resume: bool = False,
+    ranks: Ranks = ALONE,
+    **request: Any,
+) -> Report:
     """Measure one model.
 
     Args:
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
+        journal: a folder to keep finished batches in, until somebody removes it; nothing is
+            written without one.
+        resume: go on from what the journal holds, if there is anything.
+        ranks: the processes that share the work, as `seqprobe.runner.torchrun.joined` gives them;
+            each calls this in the same way and gets the same report. This process alone
+            otherwise, whatever torch.distributed is used for around it.
         **request: the fields of `Request`: data, tokenizer, probes, distance, length, limit,
             precision, exact, effort, attribution, need, seed, and for checkpoints device, dtype,
             task, factory, settings, weights, assume_defaults.
@@ -113,10 +131,19 @@ def analyze(model: Analysable, *, progress: Progress = silent, **request: Any) -
         'No gradient arrives from any input before the present one.'
     """
     asked = Request(**request)
-    return _Analysis(_loaded(model, asked), asked).report(progress)
+    analysis = _Analysis(_loaded(model, asked), asked)
+    kept = _journal([analysis], journal, resume, ranks)
+    return analysis.report(progress, ranks, partial(kept.of_pass, 0))
 
 
-def compare(*models: Analysable, progress: Progress = silent, **request: Any) -> Comparison:
+def compare(
+    *models: Analysable,
+    progress: Progress = silent,
+    journal: str | Path | None = None,
+    resume: bool = False,
+    ranks: Ranks = ALONE,
+    **request: Any,
+) -> Comparison:
     """Measure several models in the same way; arguments as for `analyze`.
 
     One folder with the checkpoints of a training is measured over its steps, on the same sequences.
@@ -134,7 +161,11 @@ def compare(*models: Analysable, progress: Progress = silent, **request: Any) ->
 
     read = _read_by_all(loaded[-1], asked) if training else None
     analyses = [_Analysis(each, asked, read) for each in loaded]
-    reports = [each.report(part(index)) for index, each in enumerate(analyses)]
+    kept = _journal(analyses, journal, resume, ranks)
+    reports = [
+        each.report(part(index), ranks, partial(kept.of_pass, index))
+        for index, each in enumerate(analyses)
+    ]
     return Comparison(tuple(reports), steps=training.steps) if training else side_by_side(reports)
 
 
@@ -144,6 +175,16 @@ def _loaded(model: Analysable, asked: Request) -> Loaded:
         return load_checkpoint(model, Given(**said))
     wrapped = model if isinstance(model, SequenceModel) else SequenceModel(model)
     return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
+
+
+def _journal(
+    analyses: Sequence["_Analysis"], folder: str | Path | None, resume: bool, ranks: Ranks
+) -> Journal:
+    """The first process looks after it; the others only put their batches into the folder."""
+    if folder is None or not ranks.first:
+        return Journal(None if folder is None else Path(folder))
+    started = [analysis.fingerprint() for analysis in analyses]
+    return Journal.opened(Path(folder), started, resume=resume)
 
 
 def _one_training(models: Sequence[Analysable]) -> OneTraining | None:
@@ -243,6 +284,8 @@ class _Analysis:
         assert model.vocab_size is not None
         if self.loaded.obstacle:  # it cannot write a text of its own
             return IidStream(torch.arange(model.vocab_size), model.vocab_size, asked.seed)
+        if self.loaded.stream:
+            return self.loaded.stream
         return stream_for(
             asked.data,
             lambda tokens: model(tokens.to(model.device)),
@@ -250,8 +293,7 @@ class _Analysis:
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),
             length=self.length,
             seed=asked.seed,
-            tokenizer=self.loaded.tokenizer or asked.tokenizer,
-            reversed=self.loaded.reversed,
+            tokenizer=asked.tokenizer,
         )
 
     def _symbols(self) -> Stream:
@@ -277,13 +319,21 @@ class _Analysis:
             return replace(needed, refused="it runs out of memory on this device")
         return needed
 
-    def report(self, progress: Progress) -> Report:
+    def fingerprint(self) -> dict[str, str]:
+        """What decides the numbers."""
+        return fingerprint(self.model, self.record, self.data, self.passes, self.asked)
+
+    def report(self, progress: Progress, ranks: Ranks, pages: Callable[[int], Pages]) -> Report:
+        """The same one in every process."""
         started = time.monotonic()
         sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
         if self.loaded.obstacle:
             result = refused(self.passes, self.loaded.obstacle)
         else:
-            result = run(self.model, self.passes, sources, self.alphabet, progress)
+            result = run(self.model, self.passes, sources, self.alphabet, progress, ranks, pages)
+        return ranks.told(partial(self._assembled, result, started))
+
+    def _assembled(self, result: Run, started: float) -> Report:
         result.outcomes.sort(key=lambda outcome: self.order.index(outcome.probe.id))
         return assemble(
             self.model,

@@ -25,12 +25,14 @@ from seqprobe.records import (
     Verification,
 )
 from seqprobe.report import Report
-from seqprobe.runner.run import Outcome, Run
+from seqprobe.runner.outcome import Outcome
+from seqprobe.runner.run import Run
 from seqprobe.sequences.streams import Stream
 
 SAME = 1e-3
 DIGITS = 7
 LOSS_SEQUENCES = 8
+CUT_SHORT = "measured on the sequences seen until then."
 
 
 def assemble(
@@ -171,8 +173,8 @@ def _seen(outcome: Outcome) -> int:
 
 def _warnings(model: SequenceModel, result: Run) -> tuple[str, ...]:
     warnings = []
-    if result.interrupted:
-        warnings.append("Interrupted: measured on the sequences seen until then.")
+    if result.cut_short:
+        warnings.append(f"{result.cut_short}: {CUT_SHORT}")
     if model.mixes_batch_rows:
         warnings.append(
             "Rows of a batch influence each other: a sequence is not read alone. Check batch_first."

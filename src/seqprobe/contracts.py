@@ -395,9 +395,11 @@ class Observation:
     often each token occurs in the stream, `texts` what it stands for, where that is known. `mixers`
     belong to sequences of their own length.
 
-    Of a training loop there are, besides, `loss_gradients`: by site, the norms of the gradient of
-    the loss that went back through it, of `embedding` first; `heads`: what attention did in the
-    loop's own forward, row by row as in `head_rows`; and `unseen`: by what is missing, why.
+    Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
+    sequence alone, and there are, besides, `loss_gradients` and `state_norms`: by site, (batch,
+    time), the norms of the gradient of the loss that came back to what the site gave, and of that
+    itself, of `embedding` or `inputs` first; `heads`: what attention did in the loop's own forward,
+    row by row as in `head_rows`; and `unseen`: by what is missing, why.
     """
 
     sequences: Sequence[int]
@@ -425,6 +427,7 @@ class Observation:
     costs: Costs | None = None
     causal: bool = True
     loss_gradients: Mapping[str, Float[Tensor, "batch _"]] = field(default_factory=dict)
+    state_norms: Mapping[str, Float[Tensor, "batch _"]] = field(default_factory=dict)
     heads: Mapping[str, np.ndarray] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)
 

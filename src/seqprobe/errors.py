@@ -36,5 +36,11 @@ class FileError(SeqProbeError):
     exit_code = 4
 
 
+class LostProcess(SeqProbeError):
+    """One of several processes that shared the work is not there any more."""
+
+    exit_code = 5
+
+
 class NotApplicable(SeqProbeError):
     """A measurement has no meaning for this model; the message says why."""

@@ -12,6 +12,8 @@ from seqprobe.reference.training import train
 
 Code = Callable[[str], str]
 
+pytest.register_assert_rewrite("twins")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:

@@ -2,23 +2,21 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from twins import contents_of, filled
 
-from seqprobe.checkpoints.contents import Contents, Module
+from seqprobe.checkpoints.contents import Module
 from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import transformer_encoder
 from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates.encoder import Encoder
 from seqprobe.checkpoints.templates.positions import sinusoids
-from seqprobe.checkpoints.tensors import Span, TensorSpec
 from seqprobe.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -95,36 +93,6 @@ class Twin(nn.Module):
         x = x if self.batch_first else x.transpose(0, 1)
         x = self.transformer_encoder(x, mask=mask)
         return self.fc_out(self.pool(x if self.batch_first else x.transpose(0, 1)))
-
-
-def contents_of(state: Mapping[str, Tensor], **beside: Any) -> Contents:
-    """As a reader would give them: tensors that share memory have the same span."""
-    return Contents(Path("m.pt"), "", 0, {n: spec_of(t) for n, t in state.items()}, beside)
-
-
-def spec_of(tensor: Tensor) -> TensorSpec:
-    storage = tensor.untyped_storage()
-    span = Span(Path("m.pt"), storage.data_ptr(), storage.nbytes())
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return TensorSpec(dtype, tuple(tensor.shape), tensor.stride(), span, tensor.storage_offset())
-
-
-def filled(layout: Layout | Named | None, state: Mapping[str, Tensor], **chosen: Any) -> nn.Module:
-    """The template with every tensor in its place, none twice and none left over."""
-    assert isinstance(layout, Layout)
-    assert layout.names.keys() | layout.ignored == state.keys()
-    assert not layout.names.keys() & layout.ignored
-    assert {unknown.name for unknown in layout.unknowns} == chosen.keys()
-    assert all(chosen[unknown.name] in unknown.candidates for unknown in layout.unknowns)
-    module, _, name = layout.template.partition(":")
-    model = getattr(import_module(module), name)(**layout.settings, **layout.stated, **chosen)
-    given = {place: state[file] for file, place in layout.names.items()}
-    missing, unexpected = model.load_state_dict(given, strict=False)
-    assert not unexpected
-    places = model.state_dict()
-    pointers = {places[place].data_ptr() for place in given}
-    assert all(places[place].data_ptr() in pointers for place in missing)
-    return model.eval()
 
 
 def choices(layer: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -355,9 +323,9 @@ def pickled(**more: Any) -> dict[str, Module]:
 def test_a_pickled_model_tells_heads_norms_activation_and_epsilon() -> None:
     twin = Twin(norm_first=True, activation="gelu", layer_norm_eps=0.01, positions="learned")
     state = twin.state_dict()
-    layout = transformer_encoder.recognise(replace(contents_of(state), modules=pickled()))
+    layout = transformer_encoder.recognise(contents_of(state, modules=pickled()))
     agrees(filled(layout, state, embedding_scale=SCALE, causal=True), twin)
-    odd = replace(contents_of(state), modules=pickled(activation_relu_or_gelu=0))
+    odd = contents_of(state, modules=pickled(activation_relu_or_gelu=0))
     named = transformer_encoder.recognise(odd)
     assert isinstance(named, Named)
     assert named.missing == "the activation, a function of its own"

@@ -1,8 +1,6 @@
 """Decoders with GPT-2's names: rebuilt from a state dict, they give the original's logits."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from twins import contents_of, filled
 
 from seqprobe.checkpoints.contents import Contents, Module
 from seqprobe.checkpoints.fetch import fetch_all
@@ -95,39 +94,6 @@ class NaiveGPT(nn.Module):
             x = x + block["attn"](block["ln_1"](x))
             x = x + block["mlp"]["c_proj"](self.gelu(block["mlp"]["c_fc"](block["ln_2"](x))))
         return self.lm_head(parts.ln_f(x))
-
-
-def contents_of(state: Mapping[str, Tensor], **beside: Any) -> Contents:
-    """As a reader would give them: tensors that share memory have the same span."""
-    return Contents(Path("m.pt"), "", 0, {n: spec_of(t) for n, t in state.items()}, beside)
-
-
-def spec_of(tensor: Tensor) -> TensorSpec:
-    storage = tensor.untyped_storage()
-    span = Span(Path("m.pt"), storage.data_ptr(), storage.nbytes())
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return TensorSpec(dtype, tuple(tensor.shape), tensor.stride(), span, tensor.storage_offset())
-
-
-def filled(layout: Layout | Named | None, state: Mapping[str, Tensor], **chosen: Any) -> nn.Module:
-    """The template with every tensor in its place, none twice and none left over."""
-    assert isinstance(layout, Layout)
-    assert layout.names.keys() | layout.ignored == state.keys()
-    assert not layout.names.keys() & layout.ignored
-    assert {unknown.name for unknown in layout.unknowns} == chosen.keys()
-    assert all(chosen[unknown.name] in unknown.candidates for unknown in layout.unknowns)
-    module, _, name = layout.template.partition(":")
-    model = getattr(import_module(module), name)(**layout.settings, **layout.stated, **chosen)
-    given = {
-        place: state[file].T if file in layout.transposed else state[file]
-        for file, place in layout.names.items()
-    }
-    missing, unexpected = model.load_state_dict(given, strict=False)
-    assert not unexpected
-    places = model.state_dict()
-    pointers = {places[place].data_ptr() for place in given}
-    assert all(places[place].data_ptr() in pointers for place in missing)
-    return model.eval()
 
 
 def agrees(model: nn.Module, original: nn.Module) -> None:
@@ -356,11 +322,11 @@ def test_heads_of_a_pickled_model_are_an_attribute_of_its_modules() -> None:
     state = NaiveGPT(tanh=False, masked=False, tied=True).state_dict()
     attention = Module("model.CausalSelfAttention", {"n_head": HEADS, "dropout": 0.0})
     modules = {f"transformer.h.{n}.attn": attention for n in range(LAYERS)}
-    layout = nanogpt.recognise(replace(contents_of(state), modules=modules))
+    layout = nanogpt.recognise(contents_of(state, modules=modules))
     assert isinstance(layout, Layout)
     assert layout.stated == {"n_head": HEADS}
     modules["transformer.h.1.attn"] = Module("model.CausalSelfAttention", {"n_head": 4})
-    layout = nanogpt.recognise(replace(contents_of(state), modules=modules))
+    layout = nanogpt.recognise(contents_of(state, modules=modules))
     assert isinstance(layout, Layout)
     assert layout.stated == {}
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from torch import Tensor, nn
+from twins import filled
 
 from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import huggingface
@@ -81,16 +82,8 @@ def claimed(path: Path) -> Layout:
     return layout
 
 
-def rebuilt(path: Path) -> HuggingFace:
-    layout, tensors = claimed(path), fetch_all(read(path).weights)
-    module = HuggingFace(**layout.settings, **layout.stated)
-    wanted = module.state_dict()
-    given = {place: tensors[name] for name, place in layout.names.items()}
-    missing, unexpected = module.load_state_dict(given, strict=False)
-    filled = {wanted[place].data_ptr() for place in given}
-    assert not unexpected
-    assert all(wanted[place].data_ptr() in filled for place in missing)
-    return module.eval()
+def rebuilt(path: Path) -> nn.Module:
+    return filled(claimed(path), fetch_all(read(path).weights))
 
 
 def refused(path: Path) -> Named:

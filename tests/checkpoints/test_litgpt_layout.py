@@ -11,12 +11,12 @@ import torch
 import transformers
 import yaml
 from torch import Tensor, nn
+from twins import claimed, filled
 
 from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import litgpt
-from seqprobe.checkpoints.layouts.layout import Layout, Named
+from seqprobe.checkpoints.layouts.layout import Named
 from seqprobe.checkpoints.read import read
-from seqprobe.checkpoints.templates.litgpt import LitGPT
 from seqprobe.checkpoints.templates.rotary import rotated
 
 State = dict[str, Tensor]
@@ -208,14 +208,10 @@ def written(tmp_path: Path) -> Callable[..., Path]:
 
 def rebuilt(path: Path) -> nn.Module:
     contents = read(path)
-    layout = litgpt.recognise(contents)
-    assert isinstance(layout, Layout), layout
+    layout = claimed(litgpt.recognise(contents))
     assert (layout.name, layout.vocab_size, layout.trained_length) == ("litgpt", VOCAB, 64)
-    module = LitGPT(**layout.settings, **layout.stated)
-    tensors = fetch_all(contents.weights)
-    assert layout.names.keys() == tensors.keys()
-    module.load_state_dict({place: tensors[name] for name, place in layout.names.items()})
-    return module.eval()
+    assert not layout.ignored
+    return filled(layout, fetch_all(contents.weights))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

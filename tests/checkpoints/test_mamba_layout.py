@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import MambaConfig, MambaForCausalLM
+from twins import filled
 
 from seqprobe.checkpoints.fetch import fetch_all
 from seqprobe.checkpoints.layouts import mamba
 from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.checkpoints.read import read
-from seqprobe.checkpoints.templates.mamba import Mamba, scan
+from seqprobe.checkpoints.templates.mamba import scan
 
 State = dict[str, Tensor]
 VOCAB = 31
@@ -51,16 +52,8 @@ def claimed(path: Path) -> Layout:
     return layout
 
 
-def rebuilt(path: Path) -> Mamba:
-    layout, tensors = claimed(path), fetch_all(read(path).weights)
-    module = Mamba(**layout.settings, **layout.stated)
-    wanted = module.state_dict()
-    given = {place: tensors[name] for name, place in layout.names.items()}
-    missing, unexpected = module.load_state_dict(given, strict=False)
-    filled = {wanted[place].data_ptr() for place in given}
-    assert not unexpected
-    assert all(wanted[place].data_ptr() in filled for place in missing)
-    return module.eval()
+def rebuilt(path: Path) -> nn.Module:
+    return filled(claimed(path), fetch_all(read(path).weights))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from twins import claimed, contents_of, in_place
 
 from seqprobe.checkpoints.contents import Contents, Module
 from seqprobe.checkpoints.fetch import fetch_all
@@ -33,48 +33,19 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def contents(state: Mapping[str, Tensor], **more: Any) -> Contents:
-    """As if read from a file in which each storage lies at its own address."""
-    specs = {}
-    for name, tensor in state.items():
-        storage = tensor.untyped_storage()
-        span = Span(Path("model.pt"), storage.data_ptr(), storage.nbytes())
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        specs[name] = TensorSpec(
-            dtype, tuple(tensor.shape), tensor.stride(), span, int(tensor.storage_offset())
-        )
-    return Contents(Path("model.pt"), "torch.save (zip)", 1, specs, **more)
-
-
 def alphabetical(state: Mapping[str, Tensor]) -> Contents:
     """As safetensors holds them: by name, tied tensors once."""
     once: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if all(tensor.data_ptr() != other.data_ptr() for other in once.values()):
             once[name] = tensor
-    return contents({name: once[name] for name in sorted(once)})
-
-
-def claimed(found: Layout | Named | None) -> Layout:
-    assert isinstance(found, Layout), found
-    return found
+    return contents_of({name: once[name] for name in sorted(once)})
 
 
 def filled(layout: Layout, state: Mapping[str, Tensor], **chosen: Any) -> nn.Module:
-    """The template with every tensor of the file in its place, tied ones once."""
-    module, kind = layout.template.split(":")
+    """What is neither stated nor chosen is what is usual."""
     usual = {unknown.name: unknown.candidates[0] for unknown in layout.unknowns}
-    built = getattr(import_module(module), kind)(
-        **layout.settings, **{**layout.stated, **usual, **chosen}
-    )
-    assert layout.names.keys() | layout.ignored == state.keys()
-    given = {place: state[name] for name, place in layout.names.items()}
-    wanted = built.state_dict()
-    missing, unexpected = built.load_state_dict(given, strict=False)
-    assert not unexpected
-    tied = {wanted[name].data_ptr() for name in given}
-    assert all(wanted[name].data_ptr() in tied for name in missing)
-    return built.eval()
+    return in_place(layout, state, **{**usual, **chosen})
 
 
 def same(mine: Tensor, original: Tensor) -> None:
@@ -103,7 +74,7 @@ class Tagger(nn.Module):
 @pytest.mark.parametrize("kind", KINDS)
 def test_layers_of_each_kind(kind: str, layers: int, bias: bool, bidirectional: bool) -> None:
     twin = Tagger(kind, layers, bias=bias, bidirectional=bidirectional)
-    layout = claimed(recurrent.recognise(contents(twin.state_dict())))
+    layout = claimed(recurrent.recognise(contents_of(twin.state_dict())))
     assert layout.name == f"{kind.upper()} model"
     assert (layout.vocab_size, layout.features) == (VOCAB, None)
     same(filled(layout, twin.state_dict(), pooling="none")(TOKENS), twin(TOKENS))
@@ -114,25 +85,25 @@ def test_layers_of_each_kind(kind: str, layers: int, bias: bool, bidirectional: 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_projected_states(layers: int, bidirectional: bool) -> None:
     twin = Tagger("lstm", layers, proj_size=2, bidirectional=bidirectional)
-    layout = claimed(recurrent.recognise(contents(twin.state_dict())))
+    layout = claimed(recurrent.recognise(contents_of(twin.state_dict())))
     same(filled(layout, twin.state_dict(), pooling="none")(TOKENS), twin(TOKENS))
 
 
 def test_as_many_outputs_as_tokens_are_logits_of_the_next() -> None:
     state = Tagger("gru", classes=VOCAB).state_dict()
-    layout = claimed(recurrent.recognise(contents(state)))
+    layout = claimed(recurrent.recognise(contents_of(state)))
     assert layout.name == "GRU language model"
     assert (layout.stated, layout.unknowns) == ({"pooling": "none"}, ())
 
 
 def test_what_no_tensor_shows_is_asked() -> None:
     both = Tagger("rnn", bidirectional=True).state_dict()
-    assert claimed(recurrent.recognise(contents(both))).unknowns == (
+    assert claimed(recurrent.recognise(contents_of(both))).unknowns == (
         Unknown("pooling", ("final", "final_backward_first", "last", "mean", "max", "none")),
         Unknown("nonlinearity", ("tanh", "relu")),
     )
     one = Tagger("gru").state_dict()
-    assert claimed(recurrent.recognise(contents(one))).unknowns == (
+    assert claimed(recurrent.recognise(contents_of(one))).unknowns == (
         Unknown("pooling", ("last", "mean", "max", "none")),
     )
 
@@ -140,18 +111,18 @@ def test_what_no_tensor_shows_is_asked() -> None:
 def test_what_the_file_tells_is_not_asked() -> None:
     beside = {"hyper_parameters": {"pooling": "max", "nonlinearity": "relu", "seq_len": 35}}
     state = Tagger("rnn", nonlinearity="relu").state_dict()
-    layout = claimed(recurrent.recognise(contents(state, beside=beside)))
+    layout = claimed(recurrent.recognise(contents_of(state, **beside)))
     assert layout.stated == {"pooling": "max", "nonlinearity": "relu"}
     assert (layout.unknowns, layout.trained_length) == ((), 35)
 
 
 def test_the_last_of_two_directions_has_two_meanings() -> None:
     state = Tagger("gru", bidirectional=True).state_dict()
-    layout = claimed(recurrent.recognise(contents(state, beside={"args": {"pooling": "last"}})))
+    layout = claimed(recurrent.recognise(contents_of(state, args={"pooling": "last"})))
     assert "pooling" not in layout.stated
 
 
-@pytest.mark.parametrize("order", [contents, alphabetical])
+@pytest.mark.parametrize("order", [contents_of, alphabetical])
 def test_real_valued_series(order: Any) -> None:
     class Regressor(nn.Module):
         def __init__(self) -> None:
@@ -193,7 +164,7 @@ class Stack(nn.Module):
 def test_modules_in_the_order_of_their_numbers(residual: bool) -> None:
     twin = Stack(11, residual)
     state = {name: twin.state_dict()[name] for name in sorted(twin.state_dict())}
-    layout = claimed(recurrent.recognise(contents(state)))
+    layout = claimed(recurrent.recognise(contents_of(state)))
     assert layout.unknowns == (Unknown("residual", (False, True)),)
     same(filled(layout, state, residual=residual)(TOKENS), twin(TOKENS))
 
@@ -216,7 +187,7 @@ class TiedLM(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("bias", "order"), [(True, contents), (True, alphabetical), (False, contents)]
+    ("bias", "order"), [(True, contents_of), (True, alphabetical), (False, contents_of)]
 )
 def test_tied_heads(bias: bool, order: Any) -> None:
     twin = TiedLM(bias)
@@ -230,11 +201,11 @@ def test_tied_heads(bias: bool, order: Any) -> None:
 def test_a_head_that_is_the_embedding_and_nothing_more() -> None:
     embedding, gru = nn.Embedding(VOCAB, HIDDEN), nn.GRU(HIDDEN, HIDDEN, batch_first=True)
     state = nn.ModuleDict({"emb": embedding, "gru": gru}).state_dict()
-    rebuilt = filled(claimed(recurrent.recognise(contents(state))), state)
+    rebuilt = filled(claimed(recurrent.recognise(contents_of(state))), state)
     same(rebuilt(TOKENS), gru(embedding(TOKENS))[0] @ embedding.weight.T)
 
 
-@pytest.mark.parametrize("order", [contents, alphabetical])
+@pytest.mark.parametrize("order", [contents_of, alphabetical])
 def test_equal_tables_are_told_apart_by_name(order: Any) -> None:
     """Both fit as an embedding and as a head; in alphabetical order the head comes first."""
     twin = nn.ModuleDict(
@@ -257,10 +228,10 @@ def test_wrappers_and_weights_of_the_loss(wrapped: str) -> None:
     state = {wrapped.format(name): tensor for name, tensor in twin.state_dict().items()}
     state["criterion.weight"] = torch.ones(CLASSES)
     bare = {name: tensor for name, tensor in state.items() if name != "criterion.weight"}
-    layout = claimed(recurrent.recognise(contents(bare)))
+    layout = claimed(recurrent.recognise(contents_of(bare)))
     same(filled(layout, bare, pooling="none")(TOKENS), twin(TOKENS))
     own = twin.state_dict() | {"criterion.weight": torch.ones(CLASSES)}
-    layout = claimed(recurrent.recognise(contents(own)))
+    layout = claimed(recurrent.recognise(contents_of(own)))
     assert layout.ignored == {"criterion.weight"}
 
 
@@ -293,7 +264,7 @@ def test_word_language_model(rnn_type: str, layers: int, tied: bool) -> None:
     twin = ExampleLM(rnn_type, layers, tied)
     attributes = {"rnn_type": rnn_type, "nhid": HIDDEN, "nlayers": layers}
     whole = {"": Module("model.RNNModel", attributes), "rnn": Module("torch.nn.RNN", {})}
-    for order, modules in ((contents, whole), (alphabetical, {})):
+    for order, modules in ((contents_of, whole), (alphabetical, {})):
         file = order(twin.state_dict())
         file = Contents(file.path, file.container, 1, file.weights, modules=modules)
         layout = claimed(word_language_model.recognise(file))
@@ -320,15 +291,15 @@ def test_word_language_model(rnn_type: str, layers: int, tied: bool) -> None:
 )
 def test_the_names_of_the_example_on_another_model(changed: dict[str, nn.Module]) -> None:
     parts = {"encoder": nn.Embedding(VOCAB, WIDTH), "rnn": nn.LSTM(WIDTH, HIDDEN)}
-    file = contents(nn.ModuleDict(parts | changed).state_dict())
+    file = contents_of(nn.ModuleDict(parts | changed).state_dict())
     claimed(recurrent.recognise(file))
     assert word_language_model.recognise(file) is None
 
 
 def test_other_names_are_not_the_example() -> None:
-    assert word_language_model.recognise(contents(TiedLM(True).state_dict())) is None
-    assert awd_lstm.recognise(contents(TiedLM(True).state_dict())) is None
-    assert flair.recognise(contents(ExampleLM("LSTM", 1, False).state_dict())) is None
+    assert word_language_model.recognise(contents_of(TiedLM(True).state_dict())) is None
+    assert awd_lstm.recognise(contents_of(TiedLM(True).state_dict())) is None
+    assert flair.recognise(contents_of(ExampleLM("LSTM", 1, False).state_dict())) is None
 
 
 class Dropped(nn.Module):
@@ -374,7 +345,7 @@ class AWD(nn.Module):
 @pytest.mark.parametrize(("kind", "layers"), [("lstm", 1), ("lstm", 3), ("gru", 2)])
 def test_awd_lstm(kind: str, layers: int, tied: bool, drop: bool, keeps: bool) -> None:
     twin = AWD(kind, layers, tied, drop, keeps)
-    layout = claimed(awd_lstm.recognise(contents(twin.state_dict())))
+    layout = claimed(awd_lstm.recognise(contents_of(twin.state_dict())))
     assert (layout.name, layout.unknowns) == ("AWD-LSTM", ())
     assert len(layout.ignored) == (layers if drop and keeps else 0)
     same(filled(layout, twin.state_dict())(TOKENS), twin.expected.transpose(0, 1))
@@ -393,18 +364,18 @@ def test_awd_lstm_of_fastai() -> None:
         if "weight_hh" in name:
             state[f"{name}_raw"], state[wrapped] = state[wrapped], torch.zeros(1)
             state[wrapped] = torch.zeros_like(state[f"{name}_raw"])
-    layout = claimed(recurrent.recognise(contents(state)))
+    layout = claimed(recurrent.recognise(contents_of(state)))
     same(filled(layout, state)(TOKENS), twin.expected.transpose(0, 1))
 
 
 def test_awd_variants_that_are_only_named() -> None:
     state = AWD("lstm", 2, True, False, False).state_dict()
     found = awd_lstm.recognise(
-        contents(state | {"rnns.0.linear.module.weight_raw": torch.ones(3, 5)})
+        contents_of(state | {"rnns.0.linear.module.weight_raw": torch.ones(3, 5)})
     )
     assert isinstance(found, Named)
     assert "QRNN" in found.name
-    wide = contents(state).weights | {
+    wide = contents_of(state).weights | {
         name: TensorSpec("float32", shape, contiguous(shape), Span(Path("model.pt"), 0, 10**7), 0)
         for name, shape in {
             "encoder.weight": (80_000, WIDTH),
@@ -451,7 +422,7 @@ def beside_flair(**more: Any) -> dict[str, Any]:
 def test_flair(kind: str, nout: int | None, forward: bool) -> None:
     twin = Flair(kind, nout)
     beside = beside_flair(is_forward_lm=forward, nout=nout)
-    layout = claimed(flair.recognise(contents(twin.state_dict(), beside=beside)))
+    layout = claimed(flair.recognise(contents_of(twin.state_dict(), **beside)))
     assert (layout.name, layout.unknowns) == ("flair language model", ())
     assert layout.vocabulary == (b"<unk>", *(bytes([97 + i]) for i in range(VOCAB - 1)))
     assert layout.reversed is not forward
@@ -461,12 +432,12 @@ def test_flair(kind: str, nout: int | None, forward: bool) -> None:
 def test_flair_without_a_decoder_or_with_a_strange_dictionary() -> None:
     state = Flair("lstm", None).state_dict()
     bare = {name: tensor for name, tensor in state.items() if "decoder" not in name}
-    found = flair.recognise(contents(bare, beside=beside_flair()))
+    found = flair.recognise(contents_of(bare, **beside_flair()))
     assert isinstance(found, Named)
     assert "its decoder" in found.missing
     for items in ([b"a"], ["a"] * (VOCAB - 1) + [3], None):
         beside = beside_flair(dictionary={"idx2item": items})
-        assert claimed(flair.recognise(contents(state, beside=beside))).vocabulary is None
+        assert claimed(flair.recognise(contents_of(state, **beside))).vocabulary is None
 
 
 def attention_pooling() -> nn.Module:
@@ -542,13 +513,13 @@ STRANGE: dict[str, tuple[Any, str | None]] = {
 @pytest.mark.parametrize("name", STRANGE)
 def test_others_are_not_claimed(name: str) -> None:
     build, missing = STRANGE[name]
-    for order in (contents, alphabetical):
+    for order in (contents_of, alphabetical):
         found = recurrent.recognise(order(build().state_dict()))
         if missing is None:
             assert found is None
         else:
             assert isinstance(found, Named), found
-            if order is contents:
+            if order is contents_of:
                 assert missing in found.missing
                 assert "--model" in found.do
 
@@ -563,7 +534,7 @@ def test_two_orders_that_a_file_sorted_by_name_does_not_tell_apart() -> None:
 @pytest.mark.parametrize("names", [("widen", "core", "answer"), ("core", "widen", "answer")])
 def test_order_in_the_file_decides_where_widths_do_not(names: tuple[str, ...]) -> None:
     twin = square(*names)
-    layout = claimed(recurrent.recognise(contents(twin.state_dict())))
+    layout = claimed(recurrent.recognise(contents_of(twin.state_dict())))
     hidden = SERIES
     for name in names:
         hidden = twin[name](hidden)
@@ -601,7 +572,7 @@ def square(*names: str) -> nn.ModuleDict:
 )
 def test_shapes_that_no_layer_has(name: str, shape: tuple[int, ...]) -> None:
     state = nn.ModuleDict(_parts()).state_dict() | {name: torch.zeros(shape)}
-    assert not isinstance(recurrent.recognise(contents(state)), Layout)
+    assert not isinstance(recurrent.recognise(contents_of(state)), Layout)
 
 
 def test_only_an_lstm_has_projected_states() -> None:
@@ -610,10 +581,10 @@ def test_only_an_lstm_has_projected_states() -> None:
     state["rnn.weight_ih_l0"] = torch.zeros(3 * HIDDEN, WIDTH)
     state["rnn.weight_hh_l0"] = torch.zeros(3 * HIDDEN, 2)
     state |= {"rnn.weight_hr_l0": torch.zeros(2, HIDDEN), "out.weight": torch.zeros(CLASSES, 2)}
-    assert recurrent.recognise(contents(state)) is None
+    assert recurrent.recognise(contents_of(state)) is None
 
 
-@pytest.mark.parametrize("order", [contents, alphabetical])
+@pytest.mark.parametrize("order", [contents_of, alphabetical])
 def test_equal_layers_of_a_head_come_in_the_order_of_the_file(order: Any) -> None:
     head = nn.Sequential(*(nn.Linear(HIDDEN, HIDDEN) for _ in range(3)), nn.Linear(HIDDEN, 2))
     twin = nn.ModuleDict({"gru": nn.GRU(WIDTH, HIDDEN, batch_first=True), "head": head})
@@ -622,7 +593,7 @@ def test_equal_layers_of_a_head_come_in_the_order_of_the_file(order: Any) -> Non
     same(mine, head(twin["gru"](SERIES)[0]))
 
 
-@pytest.mark.parametrize("order", [contents, alphabetical])
+@pytest.mark.parametrize("order", [contents_of, alphabetical])
 def test_as_many_classes_as_the_embedding_is_wide_are_no_tied_head(order: Any) -> None:
     parts = {"rnn": nn.LSTM(WIDTH, HIDDEN), "dense": nn.Linear(HIDDEN, WIDTH)}
     twin = nn.ModuleDict({"emb": nn.Embedding(VOCAB, WIDTH), **parts})
@@ -639,14 +610,14 @@ def test_tensors_without_a_layer(name: str, shape: tuple[int, ...]) -> None:
     square = {"inner": nn.Linear(HIDDEN, HIDDEN, bias=False)}
     parts = {name: part for name, part in _parts().items() if name != "out"}
     state = nn.ModuleDict({**parts, **square}).state_dict()
-    claimed(recurrent.recognise(contents(state)))
-    assert isinstance(recurrent.recognise(contents(state | {name: torch.ones(shape)})), Named)
+    claimed(recurrent.recognise(contents_of(state)))
+    assert isinstance(recurrent.recognise(contents_of(state | {name: torch.ones(shape)})), Named)
 
 
 @pytest.mark.parametrize("name", ["pooling", "nonlinearity", "activation"])
 def test_a_choice_that_does_not_exist(name: str) -> None:
     state = Tagger("rnn").state_dict()
-    layout = claimed(recurrent.recognise(contents(state)))
+    layout = claimed(recurrent.recognise(contents_of(state)))
     with pytest.raises(UsageError, match=f"unknown {name} 'no'; expected one of .*--set {name}="):
         filled(layout, state, **{name: "no"})
 

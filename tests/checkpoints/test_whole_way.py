@@ -254,12 +254,13 @@ def test_word_language_model(
     model = trained(RNNModel(vocabulary, 16), ids)
     torch.save(model, tmp_path / "model.pt")
     monkeypatch.delattr(f"{__name__}.RNNModel", raising=False)
+    monkeypatch.delattr("seqprobe.analysis.stream_for")  # the text that judged is measured on
     result = analyze("model.pt", "--data", text)
     assert result.exit_code == 0, result.output
     loaded = load(tmp_path / "model.pt", Given(data=text))
     assert loaded.record.layout == "word_language_model RNN"
-    assert loaded.tokenizer is not None
-    assert loaded.tokenizer.name.startswith(f"words ({vocabulary}")
+    assert loaded.stream is not None
+    assert loaded.stream.tokenization.startswith(f"words ({vocabulary}")
     assert same(loaded, model)
 
 
@@ -319,7 +320,7 @@ def test_the_wrong_text(gpt: nn.Module, tmp_path: Path) -> None:
         load(tmp_path / "weights.pt", Given(data=str(other)))
 
 
-def test_pooling_by_labelled_texts(tmp_path: Path) -> None:
+def test_pooling_by_labelled_texts(tmp_path: Path, analyze: Callable[..., Result]) -> None:
     """Is there an x anywhere? A maximum over the steps answers, with both directions read."""
     torch.manual_seed(0)
     letters = "abcdefgx"
@@ -350,6 +351,21 @@ def test_pooling_by_labelled_texts(tmp_path: Path) -> None:
     with torch.no_grad():
         original = head(rnn(embedding(texts[400:]))[0].amax(1))
     assert torch.allclose(answers, original, atol=1e-6)
+    result = analyze("classifier.pt", "--data", "texts.csv", "--tokenizer", "vocab.txt")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["data"]["tokenizer"] == "vocabulary vocab.txt"
+    assert report["data"]["source"] == "texts.csv, all text as characters"
+
+
+def test_infinity_in_a_mask_is_no_damage(gpt: nn.Module, text: str, tmp_path: Path) -> None:
+    """What nobody states is judged by the data all the same."""
+    mask = torch.full((1, 1, LENGTH, LENGTH), -torch.inf).triu(1)
+    masks = {f"transformer.h.{block}.attn.bias": mask for block in range(2)}
+    torch.save(gpt.state_dict() | masks, tmp_path / "masked.pt")
+    loaded = load(tmp_path / "masked.pt", Given(data=text))
+    assert deciders(loaded)["n_head"] == ("2", "likelihood", "ruled out")
+    assert loaded.record.nonfinite == ()
 
 
 def test_averaged_weights_only_when_asked(gpt: nn.Module, text: str, tmp_path: Path) -> None:

@@ -72,12 +72,11 @@ def test_errors_of_the_process(subprocess_run: Execute, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_ctrl_c_leaves_a_readable_report(text: Path, folder: Path) -> None:
+def test_ctrl_c_leaves_a_readable_report(tiny: Path, text: Path, folder: Path) -> None:
     """SIGINT during the run: what was seen is measured, the report says so, exit code 130."""
-    model = Path(str(files("seqprobe_data"))) / "checkpoints" / "lstm.pt"
-    words = ["--data", str(text), "--length", "128", "--limit", "256", "--distance", "20"]
+    words = ["--data", str(text), "--length", "64", "--limit", "9999", "--distance", "20"]
     words += ["--probe", "gradient-decay"]
-    command = [sys.executable, "-m", "seqprobe", "analyze", str(model), *words]
+    command = [sys.executable, "-m", "seqprobe", "analyze", str(tiny), *words]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -94,10 +93,12 @@ def test_ctrl_c_leaves_a_readable_report(text: Path, folder: Path) -> None:
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr.decode()
     assert b"Traceback" not in shown + stderr
-    assert stdout.decode().splitlines()[-1] == "lstm-report.html"
-    assert sorted(p.name for p in folder.iterdir()) == ["lstm-report.html", "lstm-report.json"]
-    report = load_reports("lstm-report.json")
+    assert stdout.decode().splitlines()[-1] == "gru-report.html"
+    assert stderr.decode().endswith("The same command with --resume goes on.\n")
+    written = [folder / f"gru-report.{ending}" for ending in ("html", "json", "progress")]
+    assert sorted(folder.iterdir()) == written
+    report = load_reports("gru-report.json")
     assert isinstance(report, Report)
     assert "Interrupted: measured on the sequences seen until then." in report.warnings
-    assert 0 < report.data.sequences < 256
-    assert "Interrupted" in (folder / "lstm-report.html").read_text()
+    assert 0 < report.data.sequences < 9999
+    assert "Interrupted" in (folder / "gru-report.html").read_text()

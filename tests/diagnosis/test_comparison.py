@@ -43,7 +43,7 @@ def named(comparison, cost):
 @pytest.mark.parametrize("d", [32, 48])
 def test_an_lstm_works_less_than_dense_attention_beyond_twice_the_width(d):
     lstm = SequenceModel(nn.LSTM(d, d, batch_first=True), features=d)
-    found = named(compared(layers.attention(d, 4, fused=True), lstm), "FLOPs")
+    found = named(compared(layers.attention(d, 4, fused=True), lstm, length=128), "FLOPs")
     assert found.length.value == pytest.approx(2 * d, rel=0.02)
     assert found.length.exact
     assert (found.before, found.after) == ("Attention", "LSTM")
@@ -60,10 +60,11 @@ def test_and_beyond_four_times_the_width_where_causal_attention_skips_what_is_ah
 
 def test_no_crossover_says_who_is_cheaper_and_by_how_much():
     small, large = (SequenceModel(nn.GRU(8, w, batch_first=True), features=8) for w in (8, 16))
-    found = named(compared(small, large, length=64), "longest chain of operators")
+    comparison = compared(small, large, length=64)
+    found = named(comparison, "longest chain of operators")
     assert found.length.reason == "no crossover between 4 and 64 tokens: both cost the same"
     assert (found.before, found.after) == ("", "")
-    found = named(compared(small, large, length=64), "FLOPs")
+    found = named(comparison, "FLOPs")
     times = 16 * (8 + 16) / (8 * (8 + 8))
     assert found.length.reason.endswith(f"GRU is cheaper, {times:.3g} times at 64")
 

@@ -121,7 +121,7 @@ def test_equals_a_naive_twin(observe):
         for parameter in model.module.parameters():
             parameter.mul_(3)
     probe = Order(6)
-    observation = observe(model, probe, range(8), 32)
+    observation = observe(model, probe, range(4), 32)
     evidence = probe.update(observation).rows()
     assert evidence["distance"][0].tolist() == [1, 2, 4, 6, 8]
     bins = [range(1, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 16)]

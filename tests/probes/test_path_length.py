@@ -18,7 +18,8 @@ def hops(measurement):
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_a_recurrence_takes_a_hop_per_step(show, kind):
-    measured = show(SequenceModel(build(kind, vocab_size=8, width=8, layers=2)), PathLength(20))
+    model = SequenceModel(build(kind, vocab_size=8, width=8, layers=2))
+    measured = show(model, PathLength(20), time=64)
     assert measured.metrics["at_distance"].value == 20
     assert measured.metrics["exponent"].value == pytest.approx(1.0)
 
@@ -96,7 +97,7 @@ def test_both_directions_of_a_bidirectional_recurrence_count(show):
     assert not model.causal
     (mixer,) = model.mixers(32)
     assert mixer.support.all()
-    assert show(model, PathLength(20)).metrics["at_distance"].value == 20
+    assert show(model, PathLength(20), time=64).metrics["at_distance"].value == 20
 
 
 def test_lag_oracle_is_reached_from_its_lag_alone(show):
@@ -143,10 +144,10 @@ def test_in_a_model_that_looks_ahead_mixing_outside_the_recognised_modules_is_no
 def test_operators_are_counted_beside_hops(show):
     """A step of the cell state is a product and a sum."""
     model = SequenceModel(build("lstm", vocab_size=8, width=8, layers=1))
-    measured = show(model, PathLength(50))
+    measured = show(model, PathLength(30), time=64)
     counted = np.array(measured.series[0].column("operators"), dtype=float)
-    assert (np.diff(counted[10:120]) == 2).all()
-    assert measured.metrics["operators_at_distance"].value == counted[50]
+    assert (np.diff(counted[10:56]) == 2).all()
+    assert measured.metrics["operators_at_distance"].value == counted[30]
 
 
 class Doubtful(nn.Module):

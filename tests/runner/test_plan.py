@@ -12,7 +12,7 @@ from seqprobe.probes.path_length import PathLength
 from seqprobe.probes.position import Position
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
-from seqprobe.runner import run as running
+from seqprobe.runner import rounds
 from seqprobe.runner.plan import plan
 from seqprobe.runner.run import run
 from seqprobe.sequences.streams import IidStream
@@ -46,7 +46,7 @@ def test_a_shared_pass_runs_the_model_once_per_batch(monkeypatch):
 
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=1))
     assert model.sweepable
-    monkeypatch.setattr(running, "batch_size", lambda *_, **__: 4)
+    monkeypatch.setattr(rounds, "batch_size", lambda *_, **__: 4)
     monkeypatch.setattr(SequenceModel, "observe", counted)
     measured([GradientDecay(5), GradientDecay(7)], model=model)
     assert [n for n in calls if n > 1] == [4, 4, 4]
@@ -55,7 +55,7 @@ def test_a_shared_pass_runs_the_model_once_per_batch(monkeypatch):
 def test_the_batch_size_does_not_change_the_result(monkeypatch):
     results = []
     for size in (1, 5, 12):
-        monkeypatch.setattr(running, "batch_size", lambda *_, size=size, **__: size)
+        monkeypatch.setattr(rounds, "batch_size", lambda *_, size=size, **__: size)
         torch.manual_seed(0)
         outcomes = measured([GradientDecay(5), Position(5), Bottleneck(5), PathLength(5)]).outcomes
         results.append({o.probe.id: o.measurement.metrics for o in outcomes})
@@ -79,7 +79,7 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
             raise torch.OutOfMemoryError("no room")
         return observe(self, inputs, **more)
 
-    monkeypatch.setattr(running, "batch_size", lambda *_, **__: 12)
+    monkeypatch.setattr(rounds, "batch_size", lambda *_, **__: 12)
     monkeypatch.setattr(SequenceModel, "observe", greedy)
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=1))
     assert model.sites
@@ -95,7 +95,7 @@ def test_out_of_memory_with_one_sequence_is_an_error(monkeypatch):
         raise torch.OutOfMemoryError("no room")
 
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=1))
-    monkeypatch.setattr(running, "batch_size", lambda *_, **__: 2)
+    monkeypatch.setattr(rounds, "batch_size", lambda *_, **__: 2)
     monkeypatch.setattr(SequenceModel, "observe", never)
     with pytest.raises(torch.OutOfMemoryError):
         measured([GradientDecay(5)], model=model)

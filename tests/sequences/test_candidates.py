@@ -205,8 +205,10 @@ class TestStream:
         expected = np.bincount(stream.tokens.numpy(), minlength=9) / len(stream.tokens)
         assert np.allclose(stream.frequencies.numpy(), expected)
 
-    def test_backwards(self, book: Path) -> None:
-        forward, backward = self.stream(book, 8), self.stream(book, 8, reversed=True)
+    def test_backwards(self, corpus: Corpus) -> None:
+        (tokenizer, _) = candidates("char", corpus, vocab_size=8)
+        forward = CorpusStream(corpus, 8, 0, tokenizer)
+        backward = CorpusStream(corpus, 8, 0, tokenizer, reversed=True)
         assert backward.tokens.tolist() == forward.tokens.tolist()[::-1]
         assert backward.source == "book.txt, held-out text as characters, backwards"
 

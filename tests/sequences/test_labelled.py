@@ -11,6 +11,12 @@ from seqprobe.errors import FileError, UsageError
 from seqprobe.sequences.choose import corpus_named, stream_for
 from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
 from seqprobe.sequences.streams import CorpusStream
+from seqprobe.sequences.tokenizers.candidates import candidates
+from seqprobe.sequences.tokenizers.characters import Characters
+from seqprobe.sequences.tokenizers.integers import Integers
+from seqprobe.sequences.tokenizers.raw_bytes import Bytes
+from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
+from seqprobe.sequences.tokenizers.words import Words
 
 
 def text(tmp_path: Path, name: str, content: str | bytes) -> LabelledText:
@@ -27,7 +33,7 @@ class TestText:
         tab = 'label\ttext\n1\t"good, ""really""\ngood"\n0\tbad\n'
         for name, content in {"a.csv": comma, "a.tsv": tab}.items():
             found = text(tmp_path, name, content)
-            assert found.texts == (b'good, "really"\ngood', b"bad")
+            assert found.texts == [b'good, "really"\ngood', b"bad"]
             assert found.targets.tolist() == [1, 0]
             assert found.classes == ("0", "1")
             assert found.source == f"{name}, 2 labelled texts (all)"
@@ -35,7 +41,7 @@ class TestText:
     def test_json_lines(self, tmp_path: Path) -> None:
         rows = [{"text": "schön", "label": 2, "more": []}, {"text": "b", "label": "0"}]
         found = text(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)) + "\n\n")
-        assert found.texts == ("schön".encode(), b"b")
+        assert found.texts == ["schön".encode(), b"b"]
         assert found.targets.tolist() == [2, 0]
         assert found.classes == ("0", "1", "2")
 
@@ -55,12 +61,12 @@ class TestText:
         rows = [f"t{number} of many,{number % 7}" for number in range(1003)]
         found = text(tmp_path, "a.csv", "text,label\n" + "\n".join(rows))
         expected = [number for number in range(1003) if number % 10 == 9]
-        assert found.texts == tuple(f"t{number} of many".encode() for number in expected)
+        assert found.texts == [f"t{number} of many".encode() for number in expected]
         assert found.targets.tolist() == [number % 7 for number in expected]
         assert found.source == "a.csv, 100 labelled texts (held out)"
-        assert found.corpus.held_out_text == b"\n".join(found.texts)
-        everything = b"\n".join(found.corpus.texts()).split(b"\n")
-        assert len(everything) == len(set(everything)) == 1003
+        assert list(found.corpus.texts()) == [row.split(",")[0].encode() for row in rows]
+        assert {*found.corpus.texts()} == {*found.texts, *found.corpus.other_texts}
+        assert len(found.corpus.other_texts) == 903
         assert len(text(tmp_path, "b.csv", "text,label\n" + "\n".join(rows[:999])).texts) == 999
 
     @pytest.mark.parametrize(
@@ -105,14 +111,42 @@ class TestText:
     def test_models_are_fed_the_texts_without_their_labels(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("text,label\nto be,1\nor not,0\n")
         stream = stream_for(
-            str(tmp_path / "a.csv"), lambda x: x, vocab_size=8, sequences=1, length=9, seed=0
+            str(tmp_path / "a.csv"), lambda x: x, vocab_size=7, sequences=1, length=9, seed=0
         )
         assert isinstance(stream, CorpusStream)
-        assert "".join(stream.texts[token] for token in stream.tokens.tolist()) == "to be\nor not"
+        assert "".join(stream.texts[token] for token in stream.tokens.tolist()) == "to beor not"
         assert stream.source == "a.csv, all text as characters"
         assert stream.split == "all of it"
-        with pytest.raises(UsageError, match=r"shorter than one sequence; got 12 characters; "):
+        with pytest.raises(UsageError, match=r"shorter than one sequence; got 11 characters; "):
             stream.take([0], 13)
+
+    @pytest.mark.parametrize("tokenizer", [
+        Bytes(), Characters(tuple("01 "), "three"), Words(("0", "1"), "two"), Integers(2),
+    ])  # fmt: skip
+    def test_each_text_is_read_by_itself(self, tmp_path: Path, tokenizer: Tokenizer) -> None:
+        """Between them stands nothing that a vocabulary may not hold, and no word goes on."""
+        texts = [f"{number % 2} 1" for number in range(1003)]
+        found = text(tmp_path, "a.csv", "text,label\n" + "\n".join(f"{t},0" for t in texts))
+        stream = CorpusStream(found.corpus, 256, 0, tokenizer)
+        measured = texts[9::10]
+        others = [t for number, t in enumerate(texts) if number % 10 != 9]
+        for tokens, part in ((stream.tokens, measured), (stream.others, others)):
+            assert tokens.tolist() == [n for t in part for n in tokenizer.encode(t.encode())]
+
+    def test_words_are_numbered_in_the_order_of_the_file(self, tmp_path: Path) -> None:
+        """Held-out texts, too, as training code knows nothing of the choice made here."""
+        rows = "\n".join(f"w{number},0" for number in range(1000))
+        found = text(tmp_path, "a.csv", f"text,label\n{rows}")
+        (words,) = candidates("word", found.corpus, vocab_size=1001)
+        assert words.encode(b"w0 w9 w10 w999").tolist() == [0, 10, 11, 1000, 1]
+
+    def test_no_more_than_some_of_what_is_not_measured_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rows = "\n".join(f"{number:04},0" for number in range(1000))
+        monkeypatch.setattr("seqprobe.sequences.corpus.MOST_OTHER_TEXT", 11)
+        found = text(tmp_path, "a.csv", f"text,label\n{rows}")
+        assert found.corpus.other_texts == [b"0997", b"0998"]
 
 
 class TestSeries:

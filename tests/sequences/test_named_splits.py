@@ -117,7 +117,7 @@ class TestCut:
             whole = "-" * more + text
             (tmp_path / "a.txt").write_bytes(whole.encode())
             corpus = read_corpus(str(tmp_path / "a.txt"))
-            kept = corpus.held_out_text.decode()
+            kept = corpus.held_out_texts[0].decode()
             assert whole.endswith(kept)
             assert len(kept.encode()) >= len(whole.encode()) * 0.1 - 10
             before = whole.removesuffix(kept)[-1]
@@ -126,7 +126,7 @@ class TestCut:
 
     def test_one_endless_word(self, tmp_path: Path) -> None:
         (tmp_path / "dna.txt").write_text("ACGT" * 1000 + "\n")
-        assert len(read_corpus(str(tmp_path / "dna.txt")).held_out_text) == 400
+        assert len(read_corpus(str(tmp_path / "dna.txt")).held_out_texts[0]) == 400
 
 
 def test_bytes_are_fed_as_they_always_were(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.device import device_named, dtype_named
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import Assumption, ModelRecord, Verification
-from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
+from seqprobe.sequences.streams import CorpusStream
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,15 @@ class Given:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, the record of where it came from, and how its text becomes tokens.
+    """A model, the record of where it came from, and the user's text as it reads it.
 
-    `obstacle` says why nothing can be measured on it, if so; `model` then has zeros in place of
-    weights that are not finite.
+    `stream` is None where no text was read to know the model. `obstacle` says why nothing can be
+    measured on it, if so; `model` then has zeros in place of weights that are not finite.
     """
 
     model: SequenceModel
     record: ModelRecord
-    tokenizer: Tokenizer | None = None
-    reversed: bool = False
+    stream: CorpusStream | None = None
     obstacle: str = ""
 
 
@@ -80,7 +79,8 @@ def load(path: str | Path, given: Given) -> Loaded:
     check_loadable(contents, given.dtype)
     layout = None if given.factory else _rebuildable(recognise(contents), contents)
     tensors = fetch_all(contents.weights)
-    bad = nonfinite(tensors)
+    unused = layout.ignored if layout else frozenset()  # masks hold minus infinity
+    bad = nonfinite({name: tensor for name, tensor in tensors.items() if name not in unused})
 
     def ready(module: nn.Module) -> nn.Module:
         return module.to(device, dtype).eval()
@@ -88,8 +88,7 @@ def load(path: str | Path, given: Given) -> Loaded:
     if layout is None:
         made = _by_factory(contents, tensors, given, ready)
     else:
-        judge = not (bad or layout.certain)
-        made = _by_layout(layout, contents, tensors, given, ready, judge=judge)
+        made = _by_layout(layout, contents, tensors, given, ready, damaged=bool(bad))
     return _loaded(made, contents, bad)
 
 
@@ -128,8 +127,7 @@ class _Made:
     assumptions: tuple[Assumption, ...]
     features: int | None = None
     trained_length: int | None = None
-    tokenizer: Tokenizer | None = None
-    reversed: bool = False
+    stream: CorpusStream | None = None
 
 
 Ready = Callable[[nn.Module], nn.Module]
@@ -163,16 +161,17 @@ def _by_layout(
     given: Given,
     ready: Ready,
     *,
-    judge: bool,
+    damaged: bool,
 ) -> _Made:
-    """Unless told to `judge` by the data, what is not known is what is usual."""
+    """Where the data cannot or need not judge, what is not known is what is usual."""
+    judge = not (damaged or layout.certain)
 
     def build(values: Mapping[str, Any]) -> nn.Module:
         return ready(rebuilt(layout, values, tensors, contents.name))
 
     found = readings(
         layout,
-        given.data if judge else None,
+        None if layout.certain else given.data,
         given.tokenizer,
         folder=contents.path if contents.path.is_dir() else contents.path.parent,
         seed=given.seed,
@@ -181,7 +180,7 @@ def _by_layout(
     settled = settle(
         layout,
         build,
-        {each.name: each.examples for each in found if each.examples},
+        {each.name: each.examples for each in found if judge and each.examples},
         settings=given.settings or {},
         task=given.task,
         assume_defaults=given.assume_defaults or not judge,
@@ -195,8 +194,7 @@ def _by_layout(
         assumptions=settled.assumptions,
         features=layout.features,
         trained_length=layout.trained_length,
-        tokenizer=next(r for r in found if settled.tokenizer in (None, r.name)).tokenizer,
-        reversed=layout.reversed,
+        stream=next(r for r in found if settled.tokenizer in (None, r.name)).stream,
     )
 
 
@@ -210,9 +208,7 @@ def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
             f"{len(bad)} of {len(contents.weights)} tensors."
         )
     model.trained_length = made.trained_length
-    return Loaded(
-        model, _record(model, contents, made, bad), made.tokenizer, made.reversed, obstacle
-    )
+    return Loaded(model, _record(model, contents, made, bad), made.stream, obstacle)
 
 
 def _with_zeros(module: nn.Module) -> nn.Module:

@@ -8,26 +8,24 @@ import torch
 from seqprobe.checkpoints.examples import Examples, Labels, NextTokens, Targets
 from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.sequences.choose import corpus_named
-from seqprobe.sequences.corpus import Corpus
 from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
 from seqprobe.sequences.streams import CorpusStream
 from seqprobe.sequences.tokenizers.candidates import candidates
-from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
 LENGTH = 128
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A tokenizer, and the examples that it makes of the data, if a model can be judged by them."""
+    """The data in tokens, and examples made of them, if a model can be judged by such."""
 
-    tokenizer: Tokenizer | None = None
+    stream: CorpusStream | None = None
     examples: Examples | None = None
 
     @property
     def name(self) -> str:
         """Of the tokenizer; empty where there is none."""
-        return self.tokenizer.name if self.tokenizer else ""
+        return self.stream.tokenization if self.stream else ""
 
 
 def readings(
@@ -50,7 +48,7 @@ def readings(
         if not isinstance(labelled, LabelledSeries):
             return [Reading()]
         return [Reading(None, Targets(labelled.inputs, labelled.targets, device))]
-    corpus = corpus_named(data)
+    corpus = labelled.corpus if isinstance(labelled, LabelledText) else corpus_named(data)
     fitting = candidates(
         tokenizer,
         corpus,
@@ -58,22 +56,22 @@ def readings(
         vocabulary=layout.vocabulary,
         folder=folder,
     )
+    streams = [
+        CorpusStream(corpus, layout.vocab_size, seed, tokenizer, layout.reversed)
+        for tokenizer in fitting
+    ]
     if isinstance(labelled, LabelledText):
-        return [Reading(each, _labels(labelled, each, device)) for each in fitting]
+        return [Reading(stream, _labels(labelled, stream, device)) for stream in streams]
     if not layout.predicts_tokens:
-        return [Reading(each) for each in fitting]
-    return [Reading(each, _next_tokens(layout, corpus, each, seed, device)) for each in fitting]
+        return [Reading(stream) for stream in streams]
+    return [Reading(stream, _next_tokens(layout, stream, device)) for stream in streams]
 
 
-def _labels(labelled: LabelledText, tokenizer: Tokenizer, device: torch.device) -> Labels:
-    texts = tuple(tokenizer.encode(text) for text in labelled.texts)
+def _labels(labelled: LabelledText, stream: CorpusStream, device: torch.device) -> Labels:
+    texts = tuple(stream.tokenizer.encode(text) for text in labelled.texts)
     return Labels(texts, labelled.targets, device)
 
 
-def _next_tokens(
-    layout: Layout, corpus: Corpus, tokenizer: Tokenizer, seed: int, device: torch.device
-) -> NextTokens:
-    assert layout.vocab_size is not None
-    stream = CorpusStream(corpus, layout.vocab_size, seed, tokenizer, layout.reversed)
+def _next_tokens(layout: Layout, stream: CorpusStream, device: torch.device) -> NextTokens:
     length = min(LENGTH, layout.trained_length or LENGTH, stream.longest)
     return NextTokens(stream, length, device)

@@ -1,5 +1,7 @@
 """Where to measure, and in which precision, by name."""
 
+import os
+
 import torch
 
 from seqprobe.errors import UsageError
@@ -8,9 +10,12 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 
 def device_named(name: str) -> torch.device:
-    """`auto` is the GPU if there is one."""
+    """`auto` is the GPU if there is one; of several, each process that torchrun started has one."""
+    if name == "auto" and torch.cuda.is_available():
+        local = os.environ.get("LOCAL_RANK")
+        return torch.device(f"cuda:{int(local) % torch.cuda.device_count()}" if local else "cuda")
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         if torch.empty(1, device=name).isfinite().device.type != "meta":
             return torch.device(name)

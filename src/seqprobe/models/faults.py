@@ -10,8 +10,7 @@ what it was: hooks, modes, buffers, `requires_grad`, and the state of the random
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, fields, is_dataclass
-from types import SimpleNamespace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from seqprobe.models.calling import undisturbed
+from seqprobe.models.outputs import tensors_in
 
 
 def where_graph_is_cut(module: nn.Module, run: Callable[[], Any]) -> str | None:
@@ -131,7 +131,7 @@ def _watched(
         def hook(part: nn.Module, args: Any, kwargs: Any) -> None:
             part._forward_hooks[last] = part._forward_hooks.pop(last)
             parent = running[-1] if running else None
-            inputs = _tensors_in((args, kwargs))
+            inputs = tensors_in((args, kwargs))
             call = _Call(path, part, parent, args, kwargs, torch.is_grad_enabled(), inputs)
             running.append(call)
             enter(call)
@@ -141,7 +141,7 @@ def _watched(
     def leaving(part: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
         while (call := running.pop()).part is not part:
             pass  # it raised, and its parent went on
-        call.outputs = _tensors_in(output)
+        call.outputs = tensors_in(output)
         leave(call)
 
     with ExitStack() as stack:
@@ -174,25 +174,6 @@ def _restored(module: nn.Module) -> Iterator[None]:
             if not torch.equal(buffer, value):
                 buffer.detach().copy_(value)
             setattr(part, name, buffer)
-
-
-def _tensors_in(value: Any) -> list[Tensor]:
-    """All tensors, however deep, in the order in which they are held."""
-    if isinstance(value, Tensor):
-        return [value]
-    return [tensor for part in _parts(value) for tensor in _tensors_in(part)]
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, tuple | list):
-        return list(value)
-    if isinstance(value, SimpleNamespace):
-        return list(vars(value).values())
-    if is_dataclass(value):
-        return [getattr(value, part.name, None) for part in fields(value)]
-    return []
 
 
 def _gradient_paths(
@@ -257,7 +238,7 @@ def _other(tensor: Tensor) -> Tensor:
 
 def _rerun(call: _Call, args: Any, kwargs: Any) -> list[Tensor]:
     with _restored(call.part):
-        return _tensors_in(call.part(*args, **kwargs))
+        return tensors_in(call.part(*args, **kwargs))
 
 
 def _claim(owners: dict[Node, _Call | None], ends: Sequence[Tensor], owner: _Call | None) -> None:

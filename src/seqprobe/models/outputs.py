@@ -1,5 +1,7 @@
 """Whatever a module returns, as one tensor of outputs per step."""
 
+from dataclasses import fields, is_dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -58,3 +60,22 @@ def _tensors(returned: Any) -> list[Tensor]:
     elif isinstance(returned, tuple | list):
         named = list(returned)
     return [t for t in named if isinstance(t, Tensor) and torch.is_floating_point(t)]
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors, however deep, in the order in which they are held."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for part in _parts(value) for tensor in tensors_in(part)]
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, tuple | list):
+        return list(value)
+    if isinstance(value, SimpleNamespace):
+        return list(vars(value).values())
+    if is_dataclass(value):
+        return [getattr(value, part.name, None) for part in fields(value)]
+    return []

@@ -102,7 +102,7 @@ class SequenceModel:
         with undisturbed(self.module), torch.set_grad_enabled(gradients), ExitStack() as stack:
             if unrolled:
                 seen = stack.enter_context(
-                    watched(self.module, self._hooked_sites, self.time_first, cut=cut)
+                    watched(self.module, self.hooked_sites, self.time_first, cut=cut)
                 )
             else:
                 seen = Watched()
@@ -116,7 +116,7 @@ class SequenceModel:
             outputs = self.run(inputs)
         return Observed(
             outputs,
-            self._per_step(seen.states, *outputs.shape[:2]),
+            self._per_step(seen.states, *outputs.shape[:2]) if unrolled else {},
             leaves[0] if leaves else None,
             {name: runs[0] for name, runs in seen.layers.items() if len(runs) == 1},
             {path: cuts[0] for path, cuts in seen.cuts.items() if len(cuts) == 1},
@@ -196,7 +196,7 @@ class SequenceModel:
         parts = [self.module.get_submodule(mixer.path) for mixer in self.kinds]
         if not parts or not all(isinstance(part, nn.RNNBase) for part in parts):
             return False
-        if any(part.bidirectional for part in parts) or self._hooked_sites or self.mixes_batch_rows:
+        if any(part.bidirectional for part in parts) or self.hooked_sites or self.mixes_batch_rows:
             return False
         inputs = self.example(2)
         observed = self.observe(inputs, cut=True)
@@ -335,7 +335,7 @@ class SequenceModel:
         return found
 
     @cached_property
-    def _hooked_sites(self) -> tuple[str, ...]:
+    def hooked_sites(self) -> tuple[str, ...]:
         """Blocks that hold a mixer other than a fused recurrence, and what the user asked for."""
         found = blocks(self.module, [mixer.path for mixer in self.kinds])
         return tuple(dict.fromkeys([*found, *self.asked_sites]))

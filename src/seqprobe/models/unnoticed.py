@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,20 +20,21 @@ def unnoticed(module: nn.Module) -> Iterator[None]:
     values = {name: buffer.clone() for name, buffer in module.named_buffers()}
     device = next((each.device for each in module.parameters()), torch.device("cpu"))
     python, numpy = random.getstate(), np.random.get_state()
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        try:
+    try:
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.autocast(device.type, enabled=False),
+            torch.compiler.set_stance("force_eager"),
+        ):
             yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-            _put_back(kept)
-            with torch.no_grad():
-                for name, buffer in module.named_buffers():
-                    if not torch.equal(buffer, values[name]):
-                        buffer.copy_(values[name])
+    finally:
+        _put_back(kept)
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                if not torch.equal(buffer, values[name]):
+                    buffer.copy_(values[name])
+        np.random.set_state(numpy)
+        random.setstate(python)
 
 
 def _put_back(kept: list[tuple[nn.Module, dict, dict]]) -> None:

@@ -11,9 +11,9 @@ LARGEST_BATCH = 32
 SHARE = 0.25
 
 
-def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
-    """Sequences whose saved tensors take at most a quarter of the free memory."""
-    needed = max(_saved_bytes(model, inputs[:1], gradients=gradients), 1)
+def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool, processes: int = 1) -> int:
+    """Sequences whose saved tensors take at most a quarter of the free memory, in all processes."""
+    needed = max(processes * _saved_bytes(model, inputs[:1], gradients=gradients), 1)
     return int(min(max(SHARE * _free_bytes(model.device) // needed, 1), LARGEST_BATCH))
 
 

@@ -22,7 +22,6 @@ from seqprobe.sequences.streams import (
     Stream,
 )
 from seqprobe.sequences.tokenizers.candidates import candidates
-from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
 SYMBOLS = 8
 SMALL_VOCABULARY = 16
@@ -38,13 +37,11 @@ def stream_for(
     sequences: int,
     length: int,
     seed: int,
-    tokenizer: Tokenizer | str | None = None,
-    reversed: bool = False,
+    tokenizer: str | None = None,
 ) -> Stream:
     """A named stream of tokens; without a name, text that the model itself writes.
 
-    `tokenizer`: of texts; or what to look for, as for `candidates`, of which the first is taken.
-    `reversed`: texts are fed backwards.
+    `tokenizer`: what to look for, as for `candidates`, of which the first is taken.
     """
     if data is None:
         return SampledStream(predict, vocab_size, seed, sequences, length)
@@ -60,9 +57,8 @@ def stream_for(
             do="See `seqprobe data list`.",
         )
     corpus = corpus_named(data)
-    if tokenizer is None or isinstance(tokenizer, str):
-        tokenizer = candidates(tokenizer, corpus, vocab_size=vocab_size)[0]
-    return CorpusStream(corpus, vocab_size, seed, tokenizer, reversed)
+    fitting = candidates(tokenizer, corpus, vocab_size=vocab_size)
+    return CorpusStream(corpus, vocab_size, seed, fitting[0])
 
 
 def corpus_named(data: str) -> Corpus:

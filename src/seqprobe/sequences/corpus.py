@@ -3,8 +3,9 @@
 import hashlib
 import re
 import sysconfig
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class Corpus:
         cut: the parts are one file, and the second begins within a word.
         integers: token numbers in binary, not text.
         vocabulary_files: whose words make the vocabulary; without any, those of both parts.
+        separate: texts that are read each by itself, in the order of their file; the parts are
+            their bytes, one after the other. Empty where a part is one text.
+        measured: numbers of those that are held out.
     """
 
     source: str
@@ -48,32 +52,49 @@ class Corpus:
     cut: bool = False
     integers: bool = False
     vocabulary_files: tuple[Path, ...] = ()
+    separate: tuple[bytes, ...] = ()
+    measured: range = range(0)
 
     @property
-    def held_out_text(self) -> bytes:
-        """From the first whole word on, or the first whole character where words are endless."""
+    def held_out_texts(self) -> Sequence[bytes]:
+        """Each is read by itself; one that is cut, from its first whole word on, or its first whole
+        character where words are endless.
+        """
+        if self.separate:
+            return [self.separate[number] for number in self.measured]
         text = self.held_out.numpy().tobytes()
         if not self.cut:
-            return text
+            return [text]
         begun = _BEGUN_WORD.match(text)
-        return text[begun.end() :] if begun else text.lstrip(_CONTINUES)
+        return [text[begun.end() :] if begun else text.lstrip(_CONTINUES)]
 
     @property
-    def other_text(self) -> bytes:
+    def other_texts(self) -> Sequence[bytes]:
         """The end of the part that is not measured on, up to its last whole word."""
+        if self.separate:
+            return _last([t for n, t in enumerate(self.separate) if n not in self.measured])
         text = self.train[-MOST_OTHER_TEXT:].numpy().tobytes()
         begun = _BEGUN_WORD.match(text) if len(self.train) > MOST_OTHER_TEXT else None
         text = text[begun.end() :] if begun else text
         ended = _WORD_AT_END.search(text) if self.cut else None
-        return text[: ended.start()] if ended else text
+        return [text[: ended.start()] if ended else text]
 
     def texts(self) -> Iterator[bytes]:
         """What a vocabulary is counted over, in this order."""
         if self.vocabulary_files:
             yield from map(bytes_of, self.vocabulary_files)
             return
+        if self.separate:
+            yield from self.separate
+            return
         train, held_out = self.train.numpy().tobytes(), self.held_out.numpy().tobytes()
         yield from (train + held_out,) if self.cut else (train, held_out)
+
+
+def _last(texts: Sequence[bytes]) -> Sequence[bytes]:
+    """As many as are allowed."""
+    sizes = accumulate(map(len, reversed(texts)))
+    return texts[len(texts) - sum(size <= MOST_OTHER_TEXT for size in sizes) :]
 
 
 def read_corpus(source: str) -> Corpus:

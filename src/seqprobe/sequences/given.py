@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from seqprobe.errors import UsageError
@@ -13,9 +13,12 @@ from seqprobe.errors import UsageError
 
 @dataclass(frozen=True)
 class GivenStream:
-    """The rows of one batch, by number; `vocab_size` is None for real-valued features."""
+    """The rows of one batch, by number: tokens (batch, time), or (batch, time, features).
 
-    batch: Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
+    `vocab_size` is None for real-valued features.
+    """
+
+    batch: Tensor
     vocab_size: int | None = None
     name: str = "a given batch"
     split: str = ""

@@ -24,16 +24,19 @@ class LabelledText:
     """Texts that stand for a class each, or for a number.
 
     Attributes:
-        texts: those that are measured on: every tenth of a thousand or more, else all.
-        targets: class numbers (int64) or real numbers (float64) of these texts.
+        targets: class numbers (int64) or real numbers (float64) of the texts.
         classes: names of the classes; empty for real numbers.
-        corpus: the texts line by line, without their labels.
+        corpus: the texts without their labels.
     """
 
-    texts: tuple[bytes, ...]
     targets: Shaped[Tensor, " examples"]
     classes: tuple[str, ...]
     corpus: Corpus
+
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """Those that are measured on: every tenth of a thousand or more, else all."""
+        return self.corpus.held_out_texts
 
     @property
     def source(self) -> str:
@@ -89,11 +92,11 @@ def _text(where: str, rows: Sequence[Row]) -> LabelledText:
         raise damaged(where, empty.line if empty else 2, "no text, or no label")
     targets, classes = _targets(where, rows)
     measured = _measured(len(rows))
-    texts = [row.text.encode() for row in rows]
-    chosen = tuple(texts[number] for number in measured)
-    others = [text for number, text in enumerate(texts) if number not in measured]
-    corpus = corpus_of(where, b"\n".join(others), b"\n".join(chosen), whole=not others)
-    return LabelledText(chosen, targets[list(measured)], classes, corpus)
+    texts = tuple(row.text.encode() for row in rows)
+    chosen = b"".join(texts[number] for number in measured)
+    others = b"".join(text for number, text in enumerate(texts) if number not in measured)
+    corpus = corpus_of(where, others, chosen, whole=not others, separate=texts, measured=measured)
+    return LabelledText(targets[list(measured)], classes, corpus)
 
 
 def _targets(where: str, rows: Sequence[Row]) -> tuple[Tensor, tuple[str, ...]]:

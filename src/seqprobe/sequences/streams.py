@@ -12,7 +12,7 @@ from torch import Tensor
 from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import Corpus
 from seqprobe.sequences.generator import generator
-from seqprobe.sequences.tokenizers.held_out import held_out_tokens
+from seqprobe.sequences.tokenizers.held_out import held_out_tokens, other_tokens
 from seqprobe.sequences.tokenizers.raw_bytes import Bytes
 from seqprobe.sequences.tokenizers.tokenizer import Tokenizer
 
@@ -118,8 +118,7 @@ class CorpusStream:
     @cached_property
     def others(self) -> Int[Tensor, " others"]:
         """Tokens of the part of the text that is not fed, from which predictions are counted."""
-        other = b"" if self.corpus.whole else self.corpus.other_text
-        tokens = self.tokenizer.encode(other).long()
+        tokens = other_tokens(self.corpus, self.tokenizer).long()
         return tokens[tokens < self.vocab_size]
 
     @property
@@ -243,7 +242,8 @@ class NoiseStream:
 class SampledStream:
     """Text that the model wrote itself, token after token, each from its own prediction.
 
-    `sequences` and `length` say how much will be asked for.
+    `sequences` and `length` say how much will be asked for. So many are always written together:
+    the last bits of a prediction depend on what else is in its batch.
     """
 
     predict: Callable[[Int[Tensor, "batch time"]], Float[Tensor, "batch time vocab"]]
@@ -261,8 +261,9 @@ class SampledStream:
     def take(self, numbers: Sequence[int], length: int) -> Int[Tensor, "batch length"]:
         longest = max(length, self.length)
         missing = [n for n in numbers if len(self._written.get(n, ())) < length]
-        if missing:
-            self._written |= zip(missing, self._write(missing, longest), strict=True)
+        for block in dict.fromkeys(n // self.sequences for n in missing):
+            together = range(block * self.sequences, (block + 1) * self.sequences)
+            self._written |= zip(together, self._write(together, longest), strict=True)
         return torch.stack([self._written[n][:length] for n in numbers])
 
     @property

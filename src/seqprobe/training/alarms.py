@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from seqprobe.contracts import Finding, Measurement
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
+from seqprobe.errors import UsageError
 
 GRAVE = ("problem", "attention")
 
@@ -22,6 +23,15 @@ class Alarms:
     family: str
     patience: int
     _in_a_row: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise UsageError(
+                "a patience that no measurement satisfies",
+                where="attach(patience=...)",
+                got=f"{self.patience}",
+                expected="an integer from 1 on",
+            )
 
     def hear(self, check: str, measurement: Measurement) -> tuple[Finding, ...]:
         """The findings that this measurement sets off."""

@@ -8,7 +8,8 @@ from seqprobe.contracts import Stream as StreamName
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
 from seqprobe.runner.plan import Pass, plan
-from seqprobe.runner.run import Outcome, run
+from seqprobe.runner.outcome import Outcome
+from seqprobe.runner.run import run
 from seqprobe.sequences.choose import alphabet_of
 from seqprobe.sequences.given import GivenStream
 from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
@@ -30,7 +31,7 @@ class HeldOut:
         with unnoticed(self.model.module):
             passes = self._passes(probes)
             result = run(self.model, passes, self._sources, self._alphabet, _silent)
-        if result.interrupted:
+        if result.cut_short:
             raise KeyboardInterrupt
         return result.outcomes
 

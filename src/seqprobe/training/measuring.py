@@ -13,7 +13,7 @@ from seqprobe.contracts import Measurement, Needs, Observation, Probe
 from seqprobe.errors import NotApplicable, UsageError
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
-from seqprobe.runner.run import Outcome
+from seqprobe.runner.outcome import Outcome
 from seqprobe.sequences.given import GivenStream
 from seqprobe.training.alarms import Alarms
 from seqprobe.training.entry import Entry, Training

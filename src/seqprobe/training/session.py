@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +144,7 @@ class Session:
             _close(logger)
         self._loggers = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -179,9 +178,7 @@ class Session:
         except Exception as error:
             self._loggers.remove(logger)
             name = getattr(logger, "__name__", type(logger).__name__)
-            _log.warning(
-                "logger %s gets no more entries: %s: %s", name, type(error).__name__, error
-            )
+            _log.warning("logger %s gets no more entries, because of %r", name, error)
 
 
 def _close(logger: Logger) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -17,16 +18,18 @@ def leaks(observation: Observation) -> Evidence:
     """The largest change of any output, relative to the largest one; the first few sequences.
 
     `call_leak`: the batch is read again after others. `row_leak`: other rows of the batch are
-    replaced, or all come in the opposite order; NaN where a batch has one row only.
+    replaced, or all come in the opposite order; a row without others gets itself backwards.
     """
     assert observation.rerun is not None
     few = sum(number < SEQUENCES for number in observation.sequences)
     if not few:
         return {}
     inputs, run = observation.inputs[:few], observation.rerun
+    if few == 1:
+        inputs = torch.cat([inputs, inputs.flip(1)])
     plain = run(inputs)
-    rows = _between_rows(run, inputs, plain) if few > 1 else np.full(few, np.nan)
-    return {"call_leak": _largest(plain, run(inputs)), "row_leak": rows}
+    rows = _between_rows(run, inputs, plain)[:few]
+    return {"call_leak": _largest(plain, run(inputs))[:few], "row_leak": rows}
 
 
 def _between_rows(run: Run, inputs: Tensor, plain: Tensor) -> Float64[np.ndarray, " rows"]:

@@ -50,7 +50,7 @@ def by_size(corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
 def _listed(corpus: Corpus, vocab_size: int) -> list[Tokenizer]:
     """Integers, where the text is nothing else and none is too large."""
     integers = Integers(vocab_size)
-    fits = is_list(corpus.held_out_text) and highest_token(integers, corpus) < vocab_size
+    fits = all(map(is_list, corpus.held_out_texts)) and highest_token(integers, corpus) < vocab_size
     return [integers] if fits else []
 
 
