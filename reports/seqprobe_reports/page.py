@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -90,15 +89,11 @@ def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:
     """How the numbers of each check went; what a model costs does not change with its training."""
     moments = list(zip(steps.values, reports, strict=True))
     texts = {check.id: check for report in reports for check in report.checks}
-    known = [
-        _course(chapter, moments, texts[chapter.check].title) for chapter in chapters(list(texts))
-    ]
-    last = reports[-1]
     figures = {
-        course.chapter.title: course.figure(
-            texts[course.chapter.check].headline, along=steps.unit, distance=last.distance
+        texts[chapter.check].title: _course(chapter, moments).figure(
+            texts[chapter.check].headline, along=steps.unit, distance=reports[-1].distance
         )
-        for course in known
+        for chapter in chapters(list(texts))
     }
     return {
         "steps": steps,
@@ -107,14 +102,14 @@ def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:
     }
 
 
-def _course(chapter: Chapter, moments: Sequence[tuple[int, Report]], title: str) -> Course:
+def _course(chapter: Chapter, moments: Sequence[tuple[int, Report]]) -> Course:
     found = [
         (step, check.metrics)
         for step, report in moments
         for check in report.checks
         if check.id == chapter.check
     ]
-    return Course(replace(chapter, title=title), tuple(found))
+    return Course(chapter, tuple(found))
 
 
 def cautions(shown: Sequence[Subject]) -> list[str]:

@@ -32,7 +32,7 @@ from seqprobe.runner.ranks import ALONE, Ranks
 from seqprobe.runner.registry import chosen
 from seqprobe.runner.run import Progress, Run, refused, run
 from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
-from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
+from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 LENGTH, DISTANCE, SHORTEST = 256, 100, 16
 
@@ -159,7 +159,7 @@ def compare(
 
         return show
 
-    read = _Analysis(loaded[-1], asked).data if training else None
+    read = _read_by_all(loaded[-1], asked) if training else None
     analyses = [_Analysis(each, asked, read) for each in loaded]
     kept = _journal(analyses, journal, resume, ranks)
     reports = [
@@ -209,6 +209,14 @@ def _of_one(training: OneTraining, asked: Request) -> list[Loaded]:
         *(replace(each, record=replace(each.record, assumptions=assumptions)) for each in earlier),
         last,
     ]
+
+
+def _read_by_all(last: Loaded, asked: Request) -> Stream:
+    """What the last one reads: the data, or text that it writes itself."""
+    data = _Analysis(last, asked).data
+    if not isinstance(data, SampledStream):
+        return data
+    return replace(data, source=f"text sampled from {last.record.name}")
 
 
 def _without_a_loop(probe: Probe) -> Probe:

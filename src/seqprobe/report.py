@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
 COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
+T = TypeVar("T")
 RENDERERS = "seqprobe.renderers"
 """Entry points by file ending; each makes a text of several reports."""
 
@@ -74,16 +75,7 @@ class Report:
     @classmethod
     def from_dict(cls, contents: Mapping[str, Any], where: str = "report") -> Report:
         """Read what `to_dict` wrote; fields that this version does not know are ignored."""
-        try:
-            return TypeAdapter(cls).validate_python(contents)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise FileError(
-                f"not a {SCHEMA} report",
-                where=where,
-                got=f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'}",
-                do="Give the JSON that `seqprobe analyze --json` wrote.",
-            ) from error
+        return _valid(cls, SCHEMA, contents, where)
 
     def save(self, path: str | Path) -> Path:
         """Write JSON, or any form that an installed renderer provides, by the file's ending."""
@@ -131,6 +123,10 @@ class Comparison:
     steps: Steps | None = None
     schema: Literal["seqprobe.comparison/1"] = COMPARISON
 
+    def __post_init__(self) -> None:
+        if self.steps is not None and len(self.steps.values) != len(self.reports):
+            raise ValueError(f"{len(self.steps.values)} steps of {len(self.reports)} reports")
+
     def to_json(self) -> str:
         """The JSON text of `seqprobe.comparison/1`: the reports, and where their costs cross."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
@@ -165,14 +161,20 @@ def load_reports(path: str | Path) -> Report | Comparison:
         raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
     if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
-    return _comparison(contents, path.name)
+    return _valid(Comparison, COMPARISON, contents, path.name)
 
 
-def _comparison(contents: Mapping[str, Any], where: str) -> Comparison:
-    reports = tuple(Report.from_dict(each, where) for each in contents.get("reports", []))
-    crossings = TypeAdapter(tuple[Crossover, ...]).validate_python(contents.get("crossovers", []))
-    steps = TypeAdapter(Steps | None).validate_python(contents.get("steps"))
-    return Comparison(reports, crossings, steps)
+def _valid(kind: type[T], schema: str, contents: Mapping[str, Any], where: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(contents)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FileError(
+            f"not a {schema} report",
+            where=where,
+            got=f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'}",
+            do="Give the JSON that `seqprobe analyze --json` wrote.",
+        ) from error
 
 
 def json_schema() -> dict[str, Any]:

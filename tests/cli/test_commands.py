@@ -231,6 +231,15 @@ class TestReport:
             (b"\xff\xfe\xfd", "x.json: not a JSON report"),
             (b'{"a": 1}', "x.json: not a seqprobe.report/1 report"),
             (b'{"schema": "seqprobe.report/1"}', "not a seqprobe.report/1 report; got Field requi"),
+            (
+                b'{"schema": "seqprobe.comparison/1", "reports": 5}',
+                "x.json: not a seqprobe.comparison/1 report; got Input should be a valid tuple",
+            ),
+            (
+                b'{"schema": "seqprobe.comparison/1", "reports": [], '
+                b'"steps": {"values": [1], "told_by": ""}}',
+                "got Value error, 1 steps of 0 reports at the top",
+            ),
         ],
     )
     def test_what_is_no_report(
