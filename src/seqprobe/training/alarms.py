@@ -36,15 +36,6 @@ class Alarms:
                 expected="an integer from 1 on",
             )
 
-    def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise UsageError(
-                "a patience that no measurement satisfies",
-                where="attach(patience=...)",
-                got=f"{self.patience}",
-                expected="an integer from 1 on",
-            )
-
     def hear(self, check: str, measurement: Measurement) -> tuple[Finding, ...]:
         """The findings that this measurement of a check sets off."""
         case = Case({check: measurement}, self.distance, self.family)

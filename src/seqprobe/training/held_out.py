@@ -7,8 +7,8 @@ from seqprobe.contracts import Probe
 from seqprobe.contracts import Stream as StreamName
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
-from seqprobe.runner.plan import Pass, plan
 from seqprobe.runner.outcome import Outcome
+from seqprobe.runner.plan import Pass, plan
 from seqprobe.runner.run import run
 from seqprobe.sequences.choose import alphabet_of
 from seqprobe.sequences.given import GivenStream
