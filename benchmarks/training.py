@@ -27,7 +27,8 @@ from seqprobe.models.costs import kept_for_backward
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.streams import CorpusStream
-from seqprobe.training.session import DEFAULT, OFTEN
+from seqprobe.training.schedule import OFTEN
+from seqprobe.training.session import DEFAULT
 
 WIDTH, BATCH, TIME, ROUNDS = 256, 8, 256, 15
 LOOP = ("loss-gradient", "states", "heads")
