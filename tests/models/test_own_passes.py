@@ -278,12 +278,26 @@ def test_gates_are_those_of_the_first_sequence_before_the_update() -> None:
         same(layer.retention, expected[name].retention)
 
 
+class TimeFirst(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(x.transpose(0, 1))[0].transpose(0, 1)
+
+
 def test_a_batch_as_long_as_it_is_wide_is_not_turned_round() -> None:
-    model = Model(nn.LSTM(WIDTH, WIDTH))  # time first inside
-    model.blocks[0].register_forward_pre_hook(lambda _, args: (args[0].transpose(0, 1),))
-    model.blocks[0].register_forward_hook(lambda *a: (a[2][0].transpose(0, 1), a[2][1]))
-    passes, given = watched(model), tokens(batch=TIME)
+    passes, given = watched(model := Model(TimeFirst())), tokens(batch=TIME)
     loss_of(model, given).backward()
     (seen,) = passes.taken()
-    same(seen.loss_gradients["embedding"], norms(model.kept[0].grad))
-    same(seen.loss_gradients["blocks.0"], norms(model.kept[1].grad))
+    same(seen.loss_gradients["blocks.0.rnn"], norms(model.kept[1].grad))
+
+
+def test_of_two_backward_passes_through_one_forward_the_first_counts(model: Model) -> None:
+    passes, loss = watched(model), loss_of(model, tokens())
+    loss.backward(retain_graph=True)
+    first = norms(model.kept[0].grad)
+    (5 * loss).backward()
+    (seen,) = passes.taken()
+    same(seen.loss_gradients["embedding"], first)

@@ -51,6 +51,7 @@ class GradientDecay(Probe):
     `precision`: more sequences are asked for until half-life and horizon are known so well.
     `exact`: every direction of a state instead of random ones. `attribution`: a method of captum
     to show beside the gradient. `whole`: every site, on the first 32 sequences, or only the output.
+    `targets`: steps of each sequence to look back from.
     """
 
     id: ClassVar[str] = "gradient-decay"
@@ -87,6 +88,7 @@ class GradientDecay(Probe):
     exact: bool = False
     attribution: str | None = None
     whole: bool = True
+    targets: int = TARGETS
 
     def __post_init__(self) -> None:
         known = attribution.METHODS
@@ -107,7 +109,7 @@ class GradientDecay(Probe):
         return replace(self, whole=False, attribution=None)
 
     def in_training(self) -> "GradientDecay":
-        return self.as_baseline()
+        return replace(self.as_baseline(), targets=TARGETS // 2)
 
     @property
     def settled(self) -> bool:
@@ -130,7 +132,7 @@ class GradientDecay(Probe):
         time = observation.inputs.shape[1]
         window = _window(time)
         generators = [self.random(number) for number in observation.sequences]
-        steps, rows = _late(generators, time), dict[str, np.ndarray]()
+        steps, rows = _late(generators, time, self.targets), dict[str, np.ndarray]()
         whole = self.whole and observation.sequences[0] < CLOSELY
         for site in _sites(observation, whole=whole):
             vectors = self._vectors(observation, site, steps, generators)
@@ -242,10 +244,12 @@ def _window(time: int) -> int:
     return 3 * time // 4
 
 
-def _late(generators: list[np.random.Generator], time: int) -> Int[Tensor, "batch targets"]:
+def _late(
+    generators: list[np.random.Generator], time: int, targets: int
+) -> Int[Tensor, "batch targets"]:
     """Target steps with a full window before them and a next token after them, spread evenly."""
     first, last = _window(time), time - 1
-    edges = np.linspace(first, last, min(TARGETS, last - first) + 1).astype(int)
+    edges = np.linspace(first, last, min(targets, last - first) + 1).astype(int)
     return torch.tensor([[int(g.integers(a, b)) for a, b in pairwise(edges)] for g in generators])
 
 
