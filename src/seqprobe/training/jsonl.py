@@ -25,11 +25,9 @@ class JSONL:
 
     Example:
         >>> import tempfile
-        >>> from seqprobe.reference import zoo
-        >>> from seqprobe.training.session import attach
-        >>> folder = tempfile.mkdtemp()
-        >>> session = attach(zoo.leaky(0.9, 4), loggers=[JSONL(f"{folder}/run.jsonl")])
-        >>> session.remove()
+        >>> log = JSONL(f"{tempfile.mkdtemp()}/run.jsonl")  # attach(model, loggers=[log])
+        >>> log.path.name
+        'run.jsonl'
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -77,7 +77,7 @@ def _denser_near_zero(count: int, most: int) -> list[int]:
     """Up to so many of the numbers below `count`, the first and the last among them.
 
     >>> _denser_near_zero(100, 6)
-    [0, 1, 5, 15, 39, 99]
+    [0, 2, 5, 15, 39, 99]
     """
     if count <= most:
         return list(range(count))
