@@ -2,10 +2,10 @@
 
     python benchmarks/resume.py > docs/resume.md
 
-All probes run on a small recurrent model, in small batches. Each run gets SIGKILL a random time after its first
-progress, and then the same command with `--resume`. The reports are compared as text, without the
-time of day, the command, seconds, and what reads a clock. Runs are forked, so that no time goes
-into imports.
+All probes run on a small recurrent model, in small batches. Each run gets SIGKILL a random time
+after its first progress, and then the same command with `--resume`. The reports are compared as
+text, without the time of day, the command, seconds, and what reads a clock. Runs are forked, so
+that no time goes into imports.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -94,9 +95,9 @@ def main() -> None:
     """Print the table."""
     random.seed(0)
     torch.set_num_threads(1)
-    rounds.batch_size = lambda *_, **__: BATCH
-    assert (seqprobe.analysis, seqprobe_reports.page, available())
-    with tempfile.TemporaryDirectory() as folder:
+    _ = seqprobe.analysis, seqprobe_reports.page, available()
+    small = mock.patch.object(rounds, "batch_size", return_value=BATCH)
+    with small, tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "whole.html"
         trained = FORK.Process(
             target=command, args=("train", *TRAINED, "-o", str(page.with_name("gru.pt")))

@@ -65,9 +65,10 @@ class Mixing(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.embedding = torch.nn.Embedding(8, 8)
+        self.rnn = torch.nn.GRU(8, 8, batch_first=True)
 
     def forward(self, tokens):
-        out = self.embedding(tokens)
+        out, _ = self.rnn(self.embedding(tokens))
         return out + out.mean(0)
 
 
