@@ -2,10 +2,10 @@
 
     python benchmarks/resume.py > docs/resume.md
 
-All probes run on a small recurrent model. Each run gets SIGKILL a random time after its first
-progress, and then the same command with `--resume`. The reports are compared as text, without the
-time of day, the command, seconds, and what reads a clock. Runs are forked, so that no time goes
-into imports.
+All probes run on a small recurrent model, in small batches. Each run gets SIGKILL a random time
+after its first progress, and then the same command with `--resume`. The reports are compared as
+text, without the time of day, the command, seconds, and what reads a clock. Runs are forked, so
+that no time goes into imports.
 """
 
 import contextlib
@@ -16,16 +16,30 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 
+import seqprobe.analysis
 import seqprobe_reports.page
+from seqprobe.runner import rounds
 from seqprobe.runner.registry import available
-from seqprobe_cli.main import main as seqprobe
+from seqprobe_cli.main import main as command_line
 
 TRAINED = ("gru", "--data", "stdlib", "--set", "parameters=10000", "--set", "steps=20")
-WORDS = ("--data", "stdlib", "--length", "32", "--distance", "8", "--limit", "40")
-KILLS, CLOCK = 20, "throughput"
+WORDS = (
+    "--data",
+    "stdlib",
+    "--length",
+    "32",
+    "--distance",
+    "8",
+    "--limit",
+    "10",
+    "--effort",
+    "linear",
+)
+BATCH, KILLS, CLOCK = 3, 20, "throughput"
 FORK = multiprocessing.get_context("fork")
 Forked = multiprocessing.context.ForkProcess
 
@@ -33,7 +47,7 @@ Forked = multiprocessing.context.ForkProcess
 def command(*words: str) -> None:
     """The command line, in silence."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        seqprobe(words)
+        command_line(words)
 
 
 def started(page: Path, *more: str) -> Forked:
@@ -81,9 +95,9 @@ def main() -> None:
     """Print the table."""
     random.seed(0)
     torch.set_num_threads(1)
-    available()
-    assert seqprobe_reports.page
-    with tempfile.TemporaryDirectory() as folder:
+    _ = seqprobe.analysis, seqprobe_reports.page, available()
+    small = mock.patch.object(rounds, "batch_size", return_value=BATCH)
+    with small, tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "whole.html"
         trained = FORK.Process(
             target=command, args=("train", *TRAINED, "-o", str(page.with_name("gru.pt")))
@@ -94,7 +108,7 @@ def main() -> None:
         expected = content(page)
         print("# Killed and resumed\n")
         print(f"Made by `python benchmarks/resume.py` with torch {torch.__version__}: `seqprobe")
-        print(f"analyze gru.pt {' '.join(WORDS)}`,")
+        print(f"analyze gru.pt {' '.join(WORDS)}`, in batches of {BATCH},")
         print(
             f"{whole:.0f} s from the first progress to the report. SIGKILL a random time after the"
         )

@@ -46,7 +46,8 @@ def command(
                 summary.show(report)
                 click.echo()
             summary.show_crossovers(comparison)
-            outputs.settle(summary.why_cut_short(comparison.reports))
+            if not _measured_before(models):
+                outputs.settle(summary.why_cut_short(comparison.reports))
             click.echo(outputs.page)
     ctx.exit(summary.exit_code(comparison.reports, fail_on))
 
@@ -58,7 +59,7 @@ def _comparison(
     from seqprobe.diagnosis.comparison import comparison_of
     from seqprobe_cli.progress import progress_bar
 
-    if all(model.suffix == ".json" for model in models):
+    if _measured_before(models):
         return comparison_of(models)
     if any(model.suffix == ".json" for model in models):
         raise UsageError(
@@ -74,3 +75,7 @@ def _comparison(
             **outputs.kept(resume=resume),
             **options.request(**asked),
         )
+
+
+def _measured_before(models: tuple[Path, ...]) -> bool:
+    return all(model.suffix == ".json" for model in models)

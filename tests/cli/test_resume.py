@@ -207,6 +207,14 @@ def test_several_models(
     assert metrics(folder) == whole
 
 
+def test_reports_side_by_side_leave_progress_alone(run: Run, reports: Path, folder: Path) -> None:
+    (folder / "r.progress").mkdir()
+    (folder / "r.progress" / "manifest.json").touch()
+    done = run("compare", reports / "a.json", reports / "b.json", "-o", "r.html")
+    assert done.exit_code == 0, done.output
+    assert (folder / "r.progress" / "manifest.json").exists()
+
+
 def test_the_library_keeps_and_takes_up(tmp_path: Path, shown: list[range]) -> None:
     """Nothing is written without a folder; with one it is the caller's to remove."""
     import seqprobe

@@ -110,6 +110,12 @@ def test_nothing_to_resume_is_a_new_start(folder):
     assert not resumed(folder).begun
 
 
+def test_what_is_made_of_objects_is_not_kept(folder):
+    rows = {"sequence": np.arange(2), "own": np.array([{}, None])}
+    Journal(folder).of_pass(0, 0).keep(Part(range(2), outcomes(rows)))
+    assert not folder.exists()
+
+
 def test_without_a_folder_nothing_is_kept():
     journal = Journal.opened(None, [], resume=True)
     pages = journal.of_pass(0, 0)
@@ -190,11 +196,18 @@ class TestRefused:
             pages.parts(outcomes()[:2], range(32))
 
     def test_objects_are_never_loaded(self, begun):
+        canary = begun.parent / "canary"
+
+        class Bomb:
+            def __reduce__(self):
+                return canary.touch, ()
+
         path = begun / "model-0-pass-2-4-8.npz"
         with path.open("wb") as file:
-            np.savez(file, words=np.array([{"outcomes": []}]), allow_pickle=True)
+            np.savez(file, words=np.array([Bomb()]), allow_pickle=True)
         with pytest.raises(FileError, match="damaged"):
             resumed(begun).of_pass(0, 2).parts(outcomes(), range(32))
+        assert not canary.exists()
 
     @pytest.mark.parametrize("content", ["{}", '{"size": 0, "shares": 1}', '{"size": "a"}'])
     def test_a_damaged_cut(self, begun, content):

@@ -141,7 +141,7 @@ class TestLife:
 
     def test_who_complained_is_to_blame(self, lives):
         lives[1].end("the data is shorter than one sequence.")
-        with pytest.raises(LostProcess, match=r"^rank 1 failed; got the data is shorter than one"):
+        with pytest.raises(LostProcess, match=r"^rank 1 failed; got the data is shorter"):
             lives[0].check()
 
     def test_who_says_nothing_is_to_blame(self, lives):

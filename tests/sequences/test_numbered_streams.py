@@ -184,3 +184,19 @@ class TestChoice:
         assert everything is not None
         assert everything.tolist() == list(range(SYMBOLS))
         assert alphabet_of(NoiseStream(3, torch.float32)) is None
+
+
+def test_written_text_does_not_depend_on_what_else_is_asked_for():
+    """Of a model whose predictions depend on the size of the batch, as last bits do."""
+
+    def predict(text):
+        odd = torch.zeros(*text.shape, 8)
+        odd[..., len(text) % 8] = 5.0
+        return odd
+
+    def stream():
+        return SampledStream(predict, 8, sequences=3, length=16)
+
+    together = stream().take(range(9), 16)
+    for numbers in ([4], [8, 3], [7, 8]):
+        assert torch.equal(stream().take(numbers, 16), together[numbers])

@@ -11,7 +11,7 @@ from seqprobe.atomic import replacing
 from seqprobe.errors import FileError, UsageError
 from seqprobe.runner.cut import Cut
 from seqprobe.runner.outcome import Outcome, Part
-from seqprobe.runner.part_files import read_part, write_part
+from seqprobe.runner.part_files import only_arrays, read_part, write_part
 
 SCHEMA, MANIFEST = "seqprobe.progress/1", "manifest.json"
 OWN = re.compile(r"\.?(manifest\.json|model-\d+-pass-\d+(\.json|-\d+-\d+\.npz))(\.\d+\.tmp)?")
@@ -86,8 +86,8 @@ class Pages:
         return cut
 
     def keep(self, part: Part) -> None:
-        """Write down what a batch gave."""
-        if self._folder is not None:
+        """Write down what a batch gave; evidence made of Python objects has to be seen again."""
+        if self._folder is not None and only_arrays(part):
             first, stop = part.numbers.start, part.numbers.stop
             path = self._folder / f"{self._name}-{first}-{stop}.npz"
             with _writing(path) as temporary:

@@ -14,12 +14,14 @@ from seqprobe.runner.outcome import Outcome, Part
 WORDS = "words"
 
 
-def write_part(path: Path, part: Part) -> None:
-    """Write arrays as they are.
+def only_arrays(part: Part) -> bool:
+    """Whether all evidence is arrays of numbers, flags or words, so that it can be written."""
+    batches = (rows for outcome in part.outcomes for rows in outcome.probe.evidence)
+    return not any(np.asarray(each).dtype.hasobject for rows in batches for each in rows.values())
 
-    Raises:
-        ValueError: some evidence is made of Python objects.
-    """
+
+def write_part(path: Path, part: Part) -> None:
+    """Write arrays as they are."""
     arrays: dict[str, np.ndarray] = {}
     outcomes = [
         {

@@ -49,7 +49,7 @@ def run(
     batches are kept and looked up, by the number of the pass.
 
     Raises:
-        LostProcess: nothing was seen until then, or this is not the first process.
+        LostProcess: this is another process than the first, and one was lost.
     """
     sweeps = [
         Rounds(model, each, sources[each.stream], alphabet, ranks, pages(index))
@@ -68,7 +68,7 @@ def run(
             raise
         cut_short = "Interrupted"
     except LostProcess as lost:
-        if not ranks.first or not _anything_seen(sweeps):
+        if not ranks.first:
             raise
         cut_short = lost.said
     if not ranks.first:
@@ -88,10 +88,6 @@ def refused(passes: Sequence[Pass], why: str) -> Run:
     """No pass is carried out, for a reason that holds for all of them."""
     probes = [probe for each in passes if each.baseline is None for probe in each.probes]
     return Run([Outcome(probe, not_applicable=why) for probe in probes])
-
-
-def _anything_seen(sweeps: Sequence[Rounds]) -> bool:
-    return any(outcome.probe.evidence for sweep in sweeps for outcome in sweep.outcomes)
 
 
 def _beside(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:

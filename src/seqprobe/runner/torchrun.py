@@ -88,7 +88,7 @@ class Torchrun(Ranks):
         if self.first:
             said = ask()
             with suppress(RuntimeError):
-                self._store.set(key, pickle.dumps(said))
+                self._store.set(key, pickle.dumps(said))  # pyright: ignore[reportArgumentType]
             return said
         try:
             self._until(key)
