@@ -108,6 +108,7 @@ def test_forwards_without_a_backward_are_not_counted(model: Model) -> None:
     passes = watched(model)
     with torch.no_grad():
         model(tokens())
+    assert passes._record.passes == []
     model(tokens())
     loss_of(model, tokens()).backward()
     assert len(passes.taken()) == 1

@@ -122,7 +122,8 @@ class OwnPasses:
 
     def _called(self, site: LoopSite, part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         tensor = first_tensor(output)
-        if tensor is None:
+        trains = self._record.open is not None or torch.is_grad_enabled()
+        if tensor is None or not trains:
             return
         seen = self._watch(site, tensor, [*args, *kwargs.values()][0])
         if seen and self._gates and isinstance(part, nn.RNNBase):
