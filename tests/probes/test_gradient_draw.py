@@ -51,7 +51,8 @@ def test_many_draws_find_what_the_full_probe_finds(show):
     assert drawn.metrics["rate"].value == pytest.approx(full.metrics["rate"].value, rel=0.15)
 
 
-def test_sequences_are_half_as_long_again_as_the_distance():
-    assert GradientDraw(100).needs.length == 150
-    assert GradientDraw(5).needs.length == 32
-    assert not GradientDraw(5).needs.states
+def test_sequences_are_no_longer_than_the_distance_takes(show):
+    assert GradientDraw(100).needs.length == 116
+    assert not GradientDraw(100).needs.states
+    assert len(curve(show(zoo.leaky(0.9), GradientDraw(100), sequences=1, time=116))) == 101
+    assert len(curve(show(zoo.leaky(0.9), GradientDraw(20), sequences=1, time=16))) == 16

@@ -10,7 +10,7 @@ from seqprobe.contracts import Evidence, Measurement, Needs, Observation, Probe,
 from seqprobe.estimators.curve import DecayCurve, SquaredNorms
 from seqprobe.probes.gradient_decay import UNITS, headline, metrics_of, norms
 
-SHORTEST = 32
+SPREAD = 16
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class GradientDraw(Probe):
     )
     method: ClassVar[str] = (
         "The output at one step, projected on random +-1 signs, against the input embeddings k "
-        "steps earlier; norms relative to distance 0, geometric mean over draws. Sequences are "
-        "half as long again as the distance asked about."
+        "steps earlier, up to the distance asked about; norms relative to distance 0, geometric "
+        "mean over draws. Sequences are no longer than that takes."
     )
     reading: ClassVar[str] = (
         "As for the gradient over distance, for a small part of its price: made for watching a "
@@ -48,13 +48,13 @@ class GradientDraw(Probe):
 
     @property
     def needs(self) -> Needs:
-        length = max(3 * self.distance // 2, SHORTEST)
+        length = self.distance + SPREAD
         return Needs(stream="data", gradients=True, sequences=self.draws, length=length)
 
     def observe(self, observation: Observation) -> Evidence:
         derivatives, time = observation.derivatives, observation.inputs.shape[1]
         assert derivatives is not None
-        window = 3 * time // 4
+        window = min(self.distance, time - 1)
         generators = [self.random(number) for number in observation.sequences]
         steps = torch.tensor([[int(each.integers(window, time))] for each in generators])
         shape = len(steps), 1, 1, derivatives.widths["output"]

@@ -1,5 +1,7 @@
 """How many sequences fit at once."""
 
+from weakref import WeakKeyDictionary
+
 import psutil
 import torch
 from torch import Tensor
@@ -9,11 +11,15 @@ from seqprobe.models.sequence_model import SequenceModel
 
 LARGEST_BATCH = 32
 SHARE = 0.25
+_known: WeakKeyDictionary[SequenceModel, dict[tuple, int]] = WeakKeyDictionary()
 
 
 def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool, processes: int = 1) -> int:
     """Sequences whose saved tensors take at most a quarter of the free memory, in all processes."""
-    needed = max(processes * _saved_bytes(model, inputs[:1], gradients=gradients), 1)
+    sizes, asked = _known.setdefault(model, {}), (inputs.shape[1:], gradients)
+    if asked not in sizes:
+        sizes[asked] = _saved_bytes(model, inputs[:1], gradients=gradients)
+    needed = max(processes * sizes[asked], 1)
     return int(min(max(SHARE * _free_bytes(model.device) // needed, 1), LARGEST_BATCH))
 
 
