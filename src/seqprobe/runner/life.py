@@ -46,10 +46,15 @@ class Life:
             elif now - self._heard[other][1] > self._patience:
                 raise _silent([other])
 
+    def about_to_end(self) -> None:
+        """Say so at once: to whom nothing is said, this process is lost."""
+        with suppress(RuntimeError):
+            self._store.set(_ended(self._rank), "")
+
     def lost(self) -> LostProcess:
         """Who is to blame when all are to end: who complained, else who says nothing."""
+        self.about_to_end()
         try:
-            self._store.set(_ended(self._rank), "")
             words = self._last_words()
         except RuntimeError:
             return LostProcess("the processes cannot reach each other any more", do=RESUME)

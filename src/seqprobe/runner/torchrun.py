@@ -116,6 +116,7 @@ class Torchrun(Ranks):
             self._heeds = True
             yield
         except KeyboardInterrupt:
+            self._life.about_to_end()
             self._obey()
             raise
         finally:
