@@ -21,7 +21,6 @@ class SeqProbeCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **seen: Any
     ) -> None:
-        del args, control
         scaler = getattr(seen.get("optimizer"), "scaler", None)
         self.session = attach(seen["model"], start=state.global_step, scaler=scaler, **self._asked)
 

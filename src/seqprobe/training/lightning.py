@@ -28,14 +28,23 @@ class SeqProbeCallback(Callback):
             **self._asked,
         )
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         assert self.session is not None
         while self.session.updates < trainer.global_step:
             self.session.step()
 
-    def on_train_end(self, *_: Any) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.session is not None:
             self.session.remove()
 
-    def on_exception(self, *_: Any) -> None:
-        self.on_train_end()
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self.on_train_end(trainer, pl_module)
