@@ -45,8 +45,14 @@ class Outputs:
 
     def save(self, report: "Report | Comparison") -> None:
         """The page first: drawing is what may fail, and then nothing is left behind."""
-        report.save(self.page)
-        report.save(self.json)
+        from seqprobe.runner.journal import Journal
+
+        try:
+            report.save(self.page)
+            report.save(self.json)
+        except Exception:
+            Journal(self.progress).remove()
+            raise
 
     def settle(self, why_cut_short: str) -> None:
         """Remove what was finished, or say how to go on from it."""

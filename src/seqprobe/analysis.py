@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,8 @@ def analyze(
     asked = Request(**request)
     analysis = _Analysis(_loaded(model, asked), asked)
     kept = _journal([analysis], journal, resume, ranks)
-    return analysis.report(progress, ranks, partial(kept.of_pass, 0))
+    with kept.tidied() if ranks.first else nullcontext():
+        return analysis.report(progress, ranks, partial(kept.of_pass, 0))
 
 
 def compare(
@@ -162,10 +164,11 @@ def compare(
     read = _read_by_all(loaded[-1], asked) if training else None
     analyses = [_Analysis(each, asked, read) for each in loaded]
     kept = _journal(analyses, journal, resume, ranks)
-    reports = [
-        each.report(part(index), ranks, partial(kept.of_pass, index))
-        for index, each in enumerate(analyses)
-    ]
+    with kept.tidied() if ranks.first else nullcontext():
+        reports = [
+            each.report(part(index), ranks, partial(kept.of_pass, index))
+            for index, each in enumerate(analyses)
+        ]
     return Comparison(tuple(reports), steps=training.steps) if training else side_by_side(reports)
 
 

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import seqprobe
@@ -62,37 +61,12 @@ def test_several_optimizers_and_passes_in_turn() -> None:
         assert entry.measurement.metrics["norm"].n == 2 * BATCH
 
 
-def _one_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = distributed.FileStore(f"{folder}/store", 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    kept = [_parallel(rank, wrapped_first) for wrapped_first in (False, True)]
-    torch.save(kept, f"{folder}/{rank}")
-    distributed.destroy_process_group()
-
-
-def _parallel(rank: int, wrapped_first: bool) -> tuple[list[int], list[Tensor]]:
-    """The steps that were measured, and the weights, on one of the processes."""
-    torch.manual_seed(0)
-    entries: list[Entry] = []
-    attach = partial(seqprobe.attach, probes=[LossGradient()], every=2, loggers=[entries.append])
-    model = Model()
-    session = None if wrapped_first else attach(model)
-    parallel = nn.parallel.DistributedDataParallel(model)
-    session = session or attach(parallel)
-    optimizer = torch.optim.SGD(parallel.parameters(), 0.1)
-    torch.manual_seed(rank)
-    for _ in range(4):
-        optimizer.zero_grad()
-        loss_of(parallel).backward()
-        optimizer.step()
-        session.step()
-    weights = [each.detach() for each in model.parameters()]
-    return [entry.step for entry in entries if entry.measurement], weights
-
-
 def test_of_several_processes_the_first_one_watches(tmp_path: Path) -> None:
-    multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
+    script = Path(__file__).with_name("parallel_loop.py")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     both = zip(torch.load(tmp_path / "0"), torch.load(tmp_path / "1"), strict=True)
     for (first, weights), (second, others) in both:
         assert (first, second) == ([0, 2], [])

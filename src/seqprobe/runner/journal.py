@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqprobe.atomic import replacing
-from seqprobe.errors import FileError, UsageError
+from seqprobe.errors import FileError, LostProcess, SeqProbeError, UsageError
 from seqprobe.runner.cut import Cut
 from seqprobe.runner.outcome import Outcome, Part
 from seqprobe.runner.part_files import only_arrays, read_part, write_part
@@ -29,6 +29,7 @@ class Journal:
 
     def __init__(self, folder: Path | None = None, started: Sequence[Started] = ()) -> None:
         self.folder, self.started, self.begun = folder, started, False
+        self.taken_up = False
 
     @classmethod
     def opened(cls, folder: Path | None, started: Sequence[Started], *, resume: bool) -> "Journal":
@@ -43,8 +44,18 @@ class Journal:
             _refuse_foreign(folder)
             if resume and (manifest := folder / MANIFEST).exists():
                 _refuse_different(manifest, started)
-                journal.begun = True
+                journal.begun = journal.taken_up = True
         return journal
+
+    @contextmanager
+    def tidied(self) -> Iterator[None]:
+        """Leave nothing of a run that began here and was refused: it would be refused again."""
+        try:
+            yield
+        except SeqProbeError as error:
+            if not self.taken_up and not isinstance(error, LostProcess):
+                self.remove()
+            raise
 
     def of_pass(self, model: int, index: int) -> "Pages":
         """What belongs to one pass over one model."""

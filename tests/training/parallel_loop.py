@@ -1,0 +1,63 @@
+"""A training in two processes, watched by the first. A script: each process imports it anew."""
+
+import sys
+from functools import partial
+
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.nn import functional as F
+
+import seqprobe
+from seqprobe.probes.loss_gradient import LossGradient
+from seqprobe.training.entry import Entry
+
+VOCAB, WIDTH, BATCH, TIME = 5, 8, 8, 12
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, WIDTH)
+        self.rnn = nn.GRU(WIDTH, WIDTH, batch_first=True)
+        self.head = nn.Linear(WIDTH, VOCAB)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embedding(tokens))[0])
+
+
+def loss_of(model: nn.Module) -> Tensor:
+    tokens = torch.randint(VOCAB, (BATCH, TIME))
+    return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = distributed.FileStore(f"{folder}/store", 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    kept = [_parallel(rank, wrapped_first) for wrapped_first in (False, True)]
+    torch.save(kept, f"{folder}/{rank}")
+    distributed.destroy_process_group()
+
+
+def _parallel(rank: int, wrapped_first: bool) -> tuple[list[int], list[Tensor]]:
+    """The steps that were measured, and the weights, on one of the processes."""
+    torch.manual_seed(0)
+    entries: list[Entry] = []
+    attach = partial(seqprobe.attach, probes=[LossGradient()], every=2, loggers=[entries.append])
+    model = Model()
+    session = None if wrapped_first else attach(model)
+    parallel = nn.parallel.DistributedDataParallel(model)
+    session = session or attach(parallel)
+    optimizer = torch.optim.SGD(parallel.parameters(), 0.1)
+    torch.manual_seed(rank)
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss_of(parallel).backward()
+        optimizer.step()
+        session.step()
+    weights = [each.detach() for each in model.parameters()]
+    return [entry.step for entry in entries if entry.measurement], weights
+
+
+if __name__ == "__main__":
+    multiprocessing.spawn(_one_of_two, (sys.argv[1],), nprocs=2)
