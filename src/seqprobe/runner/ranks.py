@@ -33,7 +33,7 @@ class Ranks:
             before += len(batch)
 
     def told(self, ask: Callable[[], T]) -> T:
-        """What the first process says, in terms of JSON; only there is it asked."""
+        """What the first process says; only there is it asked."""
         return ask()
 
     def gathered(self, _own: Sequence[T]) -> list[T]:

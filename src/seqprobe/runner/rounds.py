@@ -1,8 +1,8 @@
 """One pass over some sequences, in rounds: who is not settled after one sees more in the next."""
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -25,16 +25,6 @@ class Round(NamedTuple):
 
     wanted: tuple[int, ...]
     batches: tuple[range, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """In terms of JSON."""
-        ends = [[batch.start, batch.stop] for batch in self.batches]
-        return {"wanted": list(self.wanted), "batches": ends}
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Round":
-        """What `plain` gave."""
-        return cls(tuple(plain["wanted"]), tuple(range(*ends) for ends in plain["batches"]))
 
 
 class Rounds:
@@ -73,7 +63,7 @@ class Rounds:
         needs = self.each.needs
         for stop in (needs.sequences, *range(2 * needs.sequences, needs.most + 1, needs.sequences)):
             numbers = range(stop - needs.sequences, stop)
-            todo = self._told(numbers)
+            todo = self.ranks.told(partial(self._round, numbers))
             if not todo.wanted:
                 return
             own, seen = list[Part](), stop - sum(map(len, todo.batches))
@@ -91,9 +81,6 @@ class Rounds:
         fresh = self.each.baseline == "untrained"
         model = untrained(self.trained) if fresh else self.trained
         return Observer(model, self.each.needs, self.stream, self.alphabet)
-
-    def _told(self, numbers: range) -> Round:
-        return Round.of(self.ranks.told(lambda: self._round(numbers).plain()))
 
     def _round(self, numbers: range) -> Round:
         """What is to be done, as the first process sees it."""

@@ -1,7 +1,7 @@
 """Several processes that torchrun started share the work of one run."""
 
-import json
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,11 +88,11 @@ class Torchrun(Ranks):
         if self.first:
             said = ask()
             with suppress(RuntimeError):
-                self._store.set(key, json.dumps(said))
+                self._store.set(key, pickle.dumps(said))  # pyright: ignore[reportArgumentType]
             return said
         try:
             self._until(key)
-            heard: T = json.loads(self._store.get(key))
+            heard: T = pickle.loads(self._store.get(key))
         except RuntimeError as error:
             raise self._life.lost() from error
         return heard
