@@ -81,11 +81,17 @@ def _bound(found: Estimate) -> str:
 
 def support(found: Estimate) -> str:
     """What stands behind an estimate: its level, null, ceiling and sample."""
+    nothing = found.null
+    beside = f"null ({nothing.name}) {null(nothing, found.unit)}" if nothing else ""
+    return " · ".join(fact for fact in (beside, sample(found)) if fact)
+
+
+def sample(found: Estimate) -> str:
+    """What stands behind an estimate, apart from its null."""
     interval = found.low is not None or found.high is not None
     facts = (
         "exact" if found.exact else "",
         f"{number(100 * found.level)} % interval" if interval and not found.exact else "",
-        null(found.null, found.unit) if found.null else "",
         f"ceiling {amount(found.ceiling, found.unit)}" if found.ceiling is not None else "",
         f"n{NBSP}={NBSP}{number(found.n)}" if found.n else "",
     )
@@ -95,8 +101,7 @@ def support(found: Estimate) -> str:
 def null(nothing: Null, unit: str) -> str:
     """The same estimate where there is nothing to find."""
     reason = "" if nothing.value is not None else "not estimable"
-    same = Estimate(nothing.value, unit, nothing.low, nothing.high, reason=reason)
-    return f"null ({nothing.name}) {estimate(same)}"
+    return estimate(Estimate(nothing.value, unit, nothing.low, nothing.high, reason=reason))
 
 
 def cell(value: Cell) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cache
-from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,11 +13,13 @@ from seqprobe.errors import UsageError
 from seqprobe.records import Steps
 from seqprobe.report import Report
 from seqprobe_reports import facts, numbers
+from seqprobe_reports.assets import script, style
 from seqprobe_reports.chapters import Chapter, chapters
 from seqprobe_reports.course import Course
 from seqprobe_reports.embedded import embedded
 from seqprobe_reports.figures import draw, reach_profile
-from seqprobe_reports.paradigm import ROWS
+from seqprobe_reports.glossary import GLOSSARY
+from seqprobe_reports.paradigm import FAMILIES, ROWS, unexpected
 from seqprobe_reports.quantities import QUANTITIES
 from seqprobe_reports.sections import by_severity, sections
 from seqprobe_reports.subjects import Subject, subjects
@@ -51,11 +52,6 @@ def fitted(template: str, content: dict[str, object]) -> str:
     return _fill(template, content, rows=10)
 
 
-def style() -> Markup:
-    """The style sheet of all pages."""
-    return Markup((files("seqprobe_reports") / "static" / "page.css").read_text("utf-8"))
-
-
 def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
     """Everything on the page apart from how long its tables are."""
     parts = sections(shown)
@@ -66,6 +62,8 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
         "profile": Markup(reach_profile.draw(shown)),
         "quantities": QUANTITIES,
         "paradigm": ROWS,
+        "families": FAMILIES,
+        "unexpected": unexpected,
         "crossovers": crossovers([subject.named for subject in shown]),
         "sections": [part for part in parts if part.has_result],
         "without_result": [part for part in parts if not part.has_result],
@@ -76,7 +74,6 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
             "data": facts.data(shown),
             "provenance": facts.provenance(shown),
         },
-        "css": style(),
     }
 
 
@@ -136,13 +133,16 @@ def _template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"css": style(), "script": script(), "glossary": GLOSSARY}
     environment.filters |= {
         "amount": numbers.amount,
         "by_severity": by_severity,
         "cell": numbers.cell,
         "duration": numbers.duration,
         "estimate": numbers.estimate,
+        "null": numbers.null,
         "number": numbers.number,
+        "sample": numbers.sample,
         "support": numbers.support,
     }
     return environment

@@ -1,22 +1,58 @@
-"""The classic comparison of recurrence and attention, each row with what was measured."""
+"""The classic comparison of recurrence and attention, each row with what was measured.
+
+Marks say whether a value is what the textbook expects of the model's family. The borders are our
+convention: halfway between two laws of growth, or those of the rules in `seqprobe.diagnosis`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from seqprobe.contracts import Estimate
+from seqprobe.diagnosis.carry_over import SAME
+from seqprobe.diagnosis.gradients import STRONG, WEAK
+from seqprobe.diagnosis.window import HARMFUL
+from seqprobe_reports.expectation import Expectation, Judgement, over, under
 from seqprobe_reports.subjects import Subject
+
+FAMILIES = ("recurrent", "attention")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a value stands to what was expected of it."""
+
+    judgement: Judgement
+    expected: str
 
 
 @dataclass(frozen=True)
 class Row:
-    """A claim, what textbooks expect of each family, and the metrics that test it."""
+    """A claim, what textbooks expect of each family, and the metrics that test it.
+
+    `expected` holds for each metric that can be judged what it should be in a recurrence and
+    with attention; None where nothing is expected.
+    """
 
     claim: str
     recurrent: str
     attention: str
     metrics: tuple[str, ...] = ()
+    expected: Mapping[str, tuple[Expectation | None, Expectation | None]] = field(
+        default_factory=dict
+    )
+
+    def mark(self, metric: str, subject: Subject) -> Mark | None:
+        """Whether a model's value is as expected; None where there is no value or expectation."""
+        family, found = subject.report.model.family, subject.metric(*metric.split("."))
+        if found is None or family not in FAMILIES or metric not in self.expected:
+            return None
+        expected = self.expected[metric][FAMILIES.index(family)]
+        if expected is None:
+            return None
+        distance = subject.report.distance
+        return Mark(expected.judged(found, distance), expected.words(distance))
 
     def measured(self, subjects: Sequence[Subject]) -> list[tuple[str, list[Estimate | None]]]:
         """Each metric that some model has, with its estimate per model."""
@@ -24,9 +60,29 @@ class Row:
         return [(name, estimates) for name, estimates in found if any(estimates)]
 
     def missing(self, subjects: Sequence[Subject]) -> list[str]:
-        """The metrics that no model has yet."""
+        """The metrics that no model has, each with why, where the reports say so."""
         known = {name for name, _ in self.measured(subjects)}
-        return [name for name in self.metrics if name not in known]
+        checks: dict[str, list[str]] = {}
+        for check, _, name in (metric.partition(".") for metric in self.metrics):
+            if f"{check}.{name}" not in known:
+                checks.setdefault(check, []).append(name)
+        return [
+            f"{check} ({', '.join(names)}): {_why_not(check, subjects)}"
+            for check, names in checks.items()
+        ]
+
+
+def unexpected(subject: Subject) -> list[str]:
+    """The metrics of a model that are not what the textbook expects."""
+    marks = {name: row.mark(name, subject) for row in ROWS for name in row.expected}
+    return [name for name, mark in marks.items() if mark and mark.judgement == "not as expected"]
+
+
+def _why_not(check: str, subjects: Sequence[Subject]) -> str:
+    found = [known for subject in subjects if (known := subject.check(check)) is not None]
+    if not found:
+        return "not measured"
+    return found[0].headline if not found[0].metrics else "not among its metrics"
 
 
 ROWS = (
@@ -35,6 +91,7 @@ ROWS = (
         "O(n): each step waits for the one before",
         "O(1): all positions at once",
         ("sequential-depth.exponent", "throughput.exponent"),
+        {"sequential-depth.exponent": (over(0.5), under(0.5))},
     ),
     Row(
         "Path length between positions",
@@ -46,12 +103,17 @@ ROWS = (
             "path-length.exponent",
             "path-length.reach",
         ),
+        {"path-length.exponent": (over(0.5), under(0.5))},
     ),
     Row(
         "Memory",
         "O(1) per step: a state of fixed size",
         "O(n²) in training; a cache that grows with n",
         ("memory.state_bytes", "memory.cache_bytes_per_token", "memory.training_exponent"),
+        {
+            "memory.cache_bytes_per_token": (under(1), over(0)),
+            "memory.training_exponent": (under(1.5), over(1.5)),
+        },
     ),
     Row(
         "Locality bias",
@@ -62,9 +124,16 @@ ROWS = (
             "locality.mean_distance_untrained",
             "locality.mass90",
             "gradient-decay.mean_distance",
+            "gradient-decay.mean_distance_untrained",
             "gradient-decay.half_life",
             "gradient-decay.half_life_untrained",
         ),
+        {
+            "gradient-decay.mean_distance_untrained": (
+                under(0.1, of_distance=True),
+                over(0.1, of_distance=True),
+            )
+        },
     ),
     Row(
         "Long-range dependencies",
@@ -76,6 +145,7 @@ ROWS = (
             "gradient-decay.rate",
             "jacobian-spectrum.lyapunov_max",
         ),
+        {"gradient-decay.at_distance": (under(WEAK), over(STRONG))},
     ),
     Row(
         "The bottleneck",
@@ -91,30 +161,35 @@ ROWS = (
             "capacity.bits",
             "capacity.bits_per_state_float",
         ),
+        {"bottleneck.horizon": (under(1, of_distance=True), None)},
     ),
     Row(
         "Query-key-value routing",
         "none: the past arrives already mixed",
         "each position chooses where to look",
         ("attention.mean_entropy_ratio", "attention.sink_rate", "attention.induction_score"),
+        {"attention.mean_entropy_ratio": (None, under(0.95))},
     ),
     Row(
         "Position matters",
         "order comes with the recurrence",
         "order must be given by position codes",
         ("position.horizon", "position.at_distance", "position.middle_sag", "order.span"),
+        {"order.span": (over(1), over(1))},
     ),
     Row(
         "The context window is a hard limit",
         "no hard limit; memory fades",
         "nothing beyond the window",
         ("window.hard_limit", "window.extrapolation_ratio", "context.effective_length"),
+        {"window.extrapolation_ratio": (under(HARMFUL), over(HARMFUL))},
     ),
     Row(
         "No state carries between calls",
         "a state can be carried over",
         "each call starts empty, unless a cache is kept",
         ("carry-over.equivalence_error", "carry-over.gain_bits"),
+        {"carry-over.equivalence_error": (under(SAME), None)},
     ),
     Row(
         "Parallel hardware pays",

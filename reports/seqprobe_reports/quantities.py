@@ -1,4 +1,4 @@
-"""The four quantities of the reach profile, which other tools mix up."""
+"""What the reach profile shows: four quantities that other tools mix up, and the window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqprobe_reports.subjects import Subject
 
 @dataclass(frozen=True)
 class Quantity:
-    """One way in which a distant input may matter, and the metric that says how far."""
+    """One answer to how far back, and the metric that gives it."""
 
     name: str
     meaning: str
@@ -29,6 +29,7 @@ QUANTITIES = (
     Quantity("sensitivity", "does a gradient still arrive", "gradient-decay", "horizon"),
     Quantity("use", "does the output really change with it", "position", "horizon"),
     Quantity("storage", "can it be read back from the state", "bottleneck", "horizon"),
+    Quantity("window", "how much input it takes at all", "window", "hard_limit"),
 )
 
 

@@ -51,6 +51,11 @@ class Section:
         names = _union(check.metrics for check in self.checks if check)
         return [self._metric(name, names) for name in names if not is_baseline(name, names)]
 
+    @property
+    def baselines(self) -> list[str]:
+        """What any of its metrics was also measured on."""
+        return _union(list(metric.estimates)[1:] for metric in self.metrics)
+
     def _metric(self, name: str, names: list[str]) -> Metric:
         found = {
             measured_on: [subject.metric(self.id, variant) for subject in self.subjects]

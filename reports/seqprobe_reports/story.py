@@ -17,7 +17,7 @@ from seqprobe_reports.course import Course
 from seqprobe_reports.facts import words
 from seqprobe_reports.figures import through_training
 from seqprobe_reports.figures.over_steps import spread
-from seqprobe_reports.page import fitted, style
+from seqprobe_reports.page import fitted
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,6 @@ def render(story: Story) -> str:
             "missing": missing(story.lines),
             "rung": together(story.rung),
             "facts": {name: words(value) for name, value in asdict(story.training).items()},
-            "css": style(),
         },
     )
 

@@ -207,3 +207,4 @@ class Finding:
     reference: str
     remedy: str
     falsified_by: str
+    consequence: str = ""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from seqprobe.contracts import Estimate, Finding, Null, Series
 from seqprobe.records import (
@@ -20,6 +21,7 @@ from seqprobe.records import (
     Verification,
 )
 from seqprobe.report import Report
+from seqprobe_reports.page import render
 
 DISTANCES = np.arange(193)
 SITES = ("output", "loss", "rnn.state_l0", "rnn.state_l1")
@@ -580,3 +582,36 @@ def hostile(report: Report) -> Report:
 @pytest.fixture(scope="session")
 def named() -> Callable[[str], Report]:
     return build
+
+
+@pytest.fixture(scope="session")
+def drawn_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, list[Report]], str]:
+    """Draws a page, which takes seconds, in one of the parallel processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base if worker_id == "master" else base.parent
+
+    def drawn(name: str, reports: list[Report]) -> str:
+        file = folder / f"{name}.html"
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_text(render(reports), "utf-8")
+        return file.read_text("utf-8")
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def single(drawn_once: Callable[..., str], report: Report) -> str:
+    return drawn_once("single", [report])
+
+
+@pytest.fixture(scope="session")
+def several(drawn_once: Callable[..., str], three: list[Report]) -> str:
+    return drawn_once("several", three)
+
+
+@pytest.fixture(scope="session")
+def attacked(drawn_once: Callable[..., str], hostile: Report, report: Report) -> str:
+    return drawn_once("attacked", [hostile, report])

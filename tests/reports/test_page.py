@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
@@ -19,7 +21,7 @@ from seqprobe_reports.page import BUDGET, cautions, render
 from seqprobe_reports.paradigm import ROWS
 from seqprobe_reports.subjects import subjects
 
-ALLOWED_SCRIPT = [("type", "application/json"), ("id", "seqprobe-report")]
+ALLOWED_SCRIPTS = [[], [("type", "application/json"), ("id", "seqprobe-report")]]
 VOID = ("meta", "wbr", "br", "col")
 
 
@@ -50,7 +52,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         inside = self.title_depth[-1] if self.title_depth else ""
         if inside == "script":
-            self.script += data
+            self.script = data
         elif inside != "style":
             self.text.append(data)
 
@@ -69,21 +71,6 @@ class Page(HTMLParser):
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes seconds; here the words beside the figures matter."""
     monkeypatch.setattr("seqprobe_reports.page.draw", lambda check, shown: "")
-
-
-@pytest.fixture(scope="module")
-def single(report: Report) -> str:
-    return render([report])
-
-
-@pytest.fixture(scope="module")
-def several(three: list[Report]) -> str:
-    return render(three)
-
-
-@pytest.fixture(scope="module")
-def attacked(hostile: Report, report: Report) -> str:
-    return render([hostile, report])
 
 
 @pytest.fixture(params=["single", "several", "attacked"])
@@ -137,7 +124,10 @@ def test_loads_nothing(any_page: str) -> None:
     policy = next(v for t, attrs in page.tags for n, v in attrs if t == "meta" and n == "content")
     assert policy is not None
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    code = any_page.partition("<script>")[2].partition("</script>")[0]
+    digest = b64encode(sha256(code.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert len(code) < 10_000
 
 
 def test_figures_survive_servers_that_forbid_inline_styles(any_page: str) -> None:
@@ -148,7 +138,7 @@ def test_figures_survive_servers_that_forbid_inline_styles(any_page: str) -> Non
 def test_hostile_text_stays_text(attacked: str) -> None:
     page = Page(attacked)
     scripts = [attrs for tag, attrs in page.tags if tag == "script"]
-    assert scripts == [ALLOWED_SCRIPT]
+    assert scripts == ALLOWED_SCRIPTS
     assert not [name for _, attrs in page.tags for name, _ in attrs if name.startswith("on")]
     assert page.words.count("<script>alert(1)</script>") > 20
     svg = "".join(re.findall(r"<svg.*?</svg>", attacked, re.DOTALL))
@@ -267,10 +257,19 @@ def test_baselines_stand_below_their_metric(report: Report, named: Callable[...,
     assert not any("_untrained" in row or "_iid" in row for row in rows)
 
 
-def test_a_baseline_without_a_value_says_why(single: str) -> None:
-    assert "independent inputs at least 192 steps it never ends" in rows_of(
-        single, "gradient-decay"
-    )
+def test_null_and_baselines_of_one_model_stand_beside_its_value(single: str) -> None:
+    head, half_life, horizon, *_ = rows_of(single, "gradient-decay")
+    assert head == "Metric Value Null untrained independent inputs"
+    for row, parts in (
+        (
+            half_life,
+            ("half_life 5.4 steps [", "n = 32 1.5", "no decay", "2.5 steps [", "2.7 steps"),
+        ),
+        (horizon, ("horizon 54 steps [48.6, 59.4]", "at least 192 steps it never ends")),
+    ):
+        places = [row.find(part) for part in parts]
+        assert -1 not in places
+        assert places == sorted(places)
 
 
 def test_metrics_without_baselines_name_none(single: str) -> None:
@@ -337,8 +336,10 @@ def test_missing_checks_and_values_render(report: Report) -> None:
     empty = replace(report, findings=(), checks=(), tables=(), figures=())
     page = Page(render([empty]))
     assert "No finding" in page.words
-    assert page.words.count("not measured yet") == sum(bool(row.metrics) for row in ROWS)
-    assert all(name in page.words for row in ROWS for name in row.metrics)
+    names = [metric.partition(".") for row in ROWS for metric in row.metrics]
+    checks = {(row.claim, metric.split(".")[0]) for row in ROWS for metric in row.metrics}
+    assert page.words.count("): not measured") == len(checks)
+    assert all(check in page.words and name in page.words for check, _, name in names)
     assert page.count("svg") == 1
     both = render([empty, report])
     assert "this report does not have this check" in both

@@ -1,4 +1,4 @@
-"""Reach, sensitivity, use and storage of every model on one axis of distance."""
+"""Reach, sensitivity, use, storage and window of every model on one axis of distance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Lane:
 
 
 def draw(subjects: Sequence[Subject]) -> str:
-    """Horizontal ranges: four quantities, and the models within each."""
+    """Horizontal ranges: the quantities, and the models within each."""
     height = 1.2 + len(QUANTITIES) * (0.3 + 0.22 * len(subjects))
     return svg(
         "reach-profile", TITLE, profile(subjects),
