@@ -334,7 +334,7 @@ class _Analysis:
             result = refused(self.passes, self.loaded.obstacle)
         else:
             result = run(self.model, self.passes, sources, self.alphabet, progress, ranks, pages)
-        return ranks.told(partial(self._assembled, result, started))
+        return ranks.told(Report, partial(self._assembled, result, started))
 
     def _assembled(self, result: Run, started: float) -> Report:
         result.outcomes.sort(key=lambda outcome: self.order.index(outcome.probe.id))

@@ -32,8 +32,8 @@ class Ranks:
                 yield batch
             before += len(batch)
 
-    def told(self, ask: Callable[[], T]) -> T:
-        """What the first process says; only there is it asked."""
+    def told(self, _kind: type[T], ask: Callable[[], T]) -> T:
+        """What the first process says, of a kind that JSON can hold; only there is it asked."""
         return ask()
 
     def gathered(self, _own: Sequence[T]) -> list[T]:
