@@ -31,8 +31,8 @@ from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
 from seqprobe.runner.ranks import ALONE, Ranks
 from seqprobe.runner.registry import chosen
-from seqprobe.runner.run import Progress, Run, refused, run
-from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
+from seqprobe.runner.run import Progress, Run, refused, run, silent
+from seqprobe.sequences.choose import alphabet_of, independent, noise_for, stream_for
 from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 LENGTH, DISTANCE, SHORTEST = 256, 100, 16
@@ -75,10 +75,6 @@ class Request:
     weights: str | None = None
     assume_defaults: bool = False
     command: tuple[str, ...] = ()
-
-
-def silent(_label: str, _done: int, _total: int) -> None:
-    """No progress shown."""
 
 
 def load(path: str | Path, **request: Any) -> SequenceModel:
@@ -299,14 +295,6 @@ class _Analysis:
             tokenizer=asked.tokenizer,
         )
 
-    def _symbols(self) -> Stream:
-        """The independent stream: noise, for real-valued inputs."""
-        if self.model.features:
-            return NoiseStream(self.model.features, self.model.dtype, self.asked.seed)
-        assert self.alphabet is not None
-        assert self.model.vocab_size is not None
-        return IidStream(self.alphabet, self.model.vocab_size, self.asked.seed)
-
     def _demands(self) -> Demands:
         """What the user needs, and whether the model takes the length."""
         needed = self.needed
@@ -329,7 +317,14 @@ class _Analysis:
     def report(self, progress: Progress, ranks: Ranks, pages: Callable[[int], Pages]) -> Report:
         """The same one in every process."""
         started = time.monotonic()
-        sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
+        symbols = independent(
+            self.alphabet,
+            vocab_size=self.model.vocab_size,
+            features=self.model.features,
+            dtype=self.model.dtype,
+            seed=self.asked.seed,
+        )
+        sources: dict[StreamName, Stream] = {"data": self.data, "iid": symbols}
         if self.loaded.obstacle:
             result = refused(self.passes, self.loaded.obstacle)
         else:
