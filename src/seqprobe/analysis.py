@@ -157,8 +157,7 @@ def compare(
 
         return show
 
-    read = _read_by_all(loaded[-1], asked) if training else None
-    analyses = [_Analysis(each, asked, read) for each in loaded]
+    analyses = _alike(loaded, asked) if training else [_Analysis(each, asked) for each in loaded]
     kept = _journal(analyses, journal, resume, ranks)
     with kept.tidied() if ranks.first else nullcontext():
         reports = [
@@ -210,12 +209,12 @@ def _of_one(training: OneTraining, asked: Request) -> list[Loaded]:
     ]
 
 
-def _read_by_all(last: Loaded, asked: Request) -> Stream:
-    """What the last one reads: the data, or text that it writes itself."""
-    data = _Analysis(last, asked).data
-    if not isinstance(data, SampledStream):
-        return data
-    return replace(data, source=f"text sampled from {last.record.name}")
+def _alike(loaded: Sequence[Loaded], asked: Request) -> list["_Analysis"]:
+    """All read what the last one reads: the data, or text that it writes itself."""
+    last = _Analysis(loaded[-1], asked)
+    if isinstance(last.data, SampledStream):
+        last.data = replace(last.data, source=f"text sampled from {last.record.name}")
+    return [*(_Analysis(each, asked, last.data) for each in loaded[:-1]), last]
 
 
 def _without_a_loop(probe: Probe) -> Probe:
