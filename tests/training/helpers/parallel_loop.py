@@ -1,4 +1,4 @@
-"""A training in two processes, watched by the first. A script: each process imports it anew."""
+"""A training in two processes, watched by the first. A script, so that nothing else is forked."""
 
 import sys
 from functools import partial
@@ -42,4 +42,4 @@ def _parallel(rank: int, wrapped_first: bool) -> tuple[list[int], list[Tensor]]:
 
 
 if __name__ == "__main__":
-    multiprocessing.spawn(_one_of_two, (sys.argv[1],), nprocs=2)
+    multiprocessing.start_processes(_one_of_two, (sys.argv[1],), nprocs=2, start_method="fork")
