@@ -54,7 +54,7 @@ def together():
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        shared |= {"TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": "1"}
+        shared |= {"TORCHELASTIC_RUN_ID": "test"}
         for rank in "01":
             processes.append(
                 subprocess.Popen(
