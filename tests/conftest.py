@@ -1,5 +1,6 @@
 """What all tests share: one seed, few threads, and a way to show a model to a probe."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
@@ -24,6 +25,7 @@ Show = Callable[..., Measurement]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
 torch.set_num_threads(1)  # small operators are faster so, most of all on a busy machine
+os.environ["OMP_NUM_THREADS"] = "1"  # so do processes that tests start, and round alike
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from importlib import resources
 import jsonschema
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 import seqprobe
@@ -52,6 +53,11 @@ def test_json_goes_both_ways_and_holds_no_nan(report, tmp_path):
     assert again.to_dict() == report.to_dict()
     assert "NaN" not in path.read_text()
     assert "Infinity" not in path.read_text()
+
+
+def test_processes_can_tell_each_other_a_report(report):
+    told = TypeAdapter(Report)
+    assert told.validate_json(told.dump_json(report)) == report
 
 
 def test_every_installed_probe_has_a_check_with_its_table_first_by_distance(report):

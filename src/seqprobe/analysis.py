@@ -31,8 +31,8 @@ from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
 from seqprobe.runner.ranks import ALONE, Ranks
 from seqprobe.runner.registry import chosen
-from seqprobe.runner.run import Progress, Run, refused, run
-from seqprobe.sequences.choose import alphabet_of, noise_for, stream_for
+from seqprobe.runner.run import Progress, Run, refused, run, silent
+from seqprobe.sequences.choose import alphabet_of, independent, noise_for, stream_for
 from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 LENGTH, DISTANCE, SHORTEST = 256, 100, 16
@@ -75,10 +75,6 @@ class Request:
     weights: str | None = None
     assume_defaults: bool = False
     command: tuple[str, ...] = ()
-
-
-def silent(_label: str, _done: int, _total: int) -> None:
-    """No progress shown."""
 
 
 def load(path: str | Path, **request: Any) -> SequenceModel:
@@ -161,8 +157,7 @@ def compare(
 
         return show
 
-    read = _read_by_all(loaded[-1], asked) if training else None
-    analyses = [_Analysis(each, asked, read) for each in loaded]
+    analyses = _alike(loaded, asked) if training else [_Analysis(each, asked) for each in loaded]
     kept = _journal(analyses, journal, resume, ranks)
     with kept.tidied() if ranks.first else nullcontext():
         reports = [
@@ -214,12 +209,12 @@ def _of_one(training: OneTraining, asked: Request) -> list[Loaded]:
     ]
 
 
-def _read_by_all(last: Loaded, asked: Request) -> Stream:
-    """What the last one reads: the data, or text that it writes itself."""
-    data = _Analysis(last, asked).data
-    if not isinstance(data, SampledStream):
-        return data
-    return replace(data, source=f"text sampled from {last.record.name}")
+def _alike(loaded: Sequence[Loaded], asked: Request) -> list["_Analysis"]:
+    """All read what the last one reads: the data, or text that it writes itself."""
+    last = _Analysis(loaded[-1], asked)
+    if isinstance(last.data, SampledStream):
+        last.data = replace(last.data, source=f"text sampled from {last.record.name}")
+    return [*(_Analysis(each, asked, last.data) for each in loaded[:-1]), last]
 
 
 def _without_a_loop(probe: Probe) -> Probe:
@@ -299,14 +294,6 @@ class _Analysis:
             tokenizer=asked.tokenizer,
         )
 
-    def _symbols(self) -> Stream:
-        """The independent stream: noise, for real-valued inputs."""
-        if self.model.features:
-            return NoiseStream(self.model.features, self.model.dtype, self.asked.seed)
-        assert self.alphabet is not None
-        assert self.model.vocab_size is not None
-        return IidStream(self.alphabet, self.model.vocab_size, self.asked.seed)
-
     def _demands(self) -> Demands:
         """What the user needs, and whether the model takes the length."""
         needed = self.needed
@@ -329,12 +316,19 @@ class _Analysis:
     def report(self, progress: Progress, ranks: Ranks, pages: Callable[[int], Pages]) -> Report:
         """The same one in every process."""
         started = time.monotonic()
-        sources: dict[StreamName, Stream] = {"data": self.data, "iid": self._symbols()}
+        symbols = independent(
+            self.alphabet,
+            vocab_size=self.model.vocab_size,
+            features=self.model.features,
+            dtype=self.model.dtype,
+            seed=self.asked.seed,
+        )
+        sources: dict[StreamName, Stream] = {"data": self.data, "iid": symbols}
         if self.loaded.obstacle:
             result = refused(self.passes, self.loaded.obstacle)
         else:
             result = run(self.model, self.passes, sources, self.alphabet, progress, ranks, pages)
-        return ranks.told(partial(self._assembled, result, started))
+        return ranks.told(Report, partial(self._assembled, result, started))
 
     def _assembled(self, result: Run, started: float) -> Report:
         result.outcomes.sort(key=lambda outcome: self.order.index(outcome.probe.id))

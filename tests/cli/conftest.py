@@ -108,7 +108,7 @@ def refuse(run: Run, folder: Path) -> Callable[..., str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | more
+    return os.environ | {"COLUMNS": "200"} | more
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_ctrl_c_leaves_a_readable_report(tiny: Path, text: Path, folder: Path) -
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "FORCE_COLOR": "1"},
+        env=os.environ | {"COLUMNS": "200", "FORCE_COLOR": "1"},
     )
     assert process.stderr is not None
     shown = b""

@@ -1,7 +1,6 @@
 """`torchrun` on `analyze`: the report of one process; and what is left when one of them is lost."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -42,7 +41,6 @@ def torchrun(*words: str | Path) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=120,
     )
 

@@ -25,8 +25,8 @@ how = sys.argv[1]
 with joined(patience=3.0) as ranks:
     assert (ranks.size, ranks.first) == (2, os.environ["RANK"] == "0")
     with ranks.heeding():
-        asked = []
-        assert ranks.told(lambda: asked.append(ranks.rank) or "said") == "said"
+        asked, said = [], (0.1 + 0.2, 5e-324, -1e23)
+        assert ranks.told(tuple[float, ...], lambda: asked.append(ranks.rank) or said) == said
         assert asked == [0] * ranks.first
         found = ranks.gathered([f"{ranks.rank}a", f"{ranks.rank}b"])
         assert found == (["1a", "1b"] if ranks.first else [])
@@ -54,7 +54,7 @@ def together():
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        shared |= {"TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": "1"}
+        shared |= {"TORCHELASTIC_RUN_ID": "test"}
         for rank in "01":
             processes.append(
                 subprocess.Popen(

@@ -6,35 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from small_training import BATCH, Model, loss_of
 
 import seqprobe
 from seqprobe.errors import UsageError
 from seqprobe.probes.loss_gradient import LossGradient
 from seqprobe.training.entry import Entry
 
-VOCAB, WIDTH, BATCH, TIME = 5, 8, 8, 12
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(VOCAB, WIDTH)
-        self.block = nn.TransformerEncoderLayer(WIDTH, 2, 16, 0.1, batch_first=True)
-        self.head = nn.Linear(WIDTH, VOCAB)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.block(self.embedding(tokens)))
-
-
-def loss_of(model: nn.Module) -> Tensor:
-    tokens = torch.randint(VOCAB, (BATCH, TIME))
-    return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
+HELPERS = Path(__file__).parent / "helpers"
 
 
 def test_compiled_code_is_seen() -> None:
-    script = Path(__file__).with_name("compiled_loop.py")
+    script = HELPERS / "compiled_loop.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -62,7 +45,7 @@ def test_several_optimizers_and_passes_in_turn() -> None:
 
 
 def test_of_several_processes_the_first_one_watches(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("parallel_loop.py")
+    script = HELPERS / "parallel_loop.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path], capture_output=True, text=True, check=False
     )

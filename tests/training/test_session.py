@@ -290,13 +290,17 @@ class TestRefusals:
     def test_a_compiled_model(self, net):
         with pytest.raises(UsageError, match=r"compiled.*first and torch\.compile"):
             seqprobe.attach(torch.compile(net, backend="eager"))
+        wrapped = SequenceModel(net)
         net.compile(backend="eager")
-        with pytest.raises(UsageError, match="compiled"):
-            seqprobe.attach(net)
+        for given in (net, wrapped):
+            with pytest.raises(UsageError, match="compiled"):
+                seqprobe.attach(given)
 
     def test_a_model_that_is_split(self, net):
-        with pytest.raises(UsageError, match=r"split over devices.*got DataParallel"):
-            seqprobe.attach(nn.DataParallel(net))
+        split = nn.DataParallel(net)
+        for given in (split, SequenceModel(split)):
+            with pytest.raises(UsageError, match=r"split over devices.*got DataParallel"):
+                seqprobe.attach(given)
 
     def test_probes_of_a_loop_need_one(self):
         with pytest.raises(UsageError, match="'states' sees the passes of a training loop"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 
 from seqprobe.contracts import (
     Estimate,
@@ -15,15 +15,18 @@ from seqprobe.contracts import (
     Null,
     Observation,
     Probe,
-    Series,
 )
 from seqprobe.errors import NotApplicable
-from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
-from seqprobe.estimators.log_means import geometric_mean, share_interval
-from seqprobe.probes.evidence.positions import by_position, evenly_long, first_and_last_quarter
-
-NORMS = "/norms"
-AT_THE_INPUT = ("embedding", "inputs")
+from seqprobe.estimators.log_means import share_interval
+from seqprobe.probes.evidence.over_sequences import typical
+from seqprobe.probes.evidence.positions import (
+    AT_THE_INPUT,
+    evenly_long,
+    first_and_last_quarter,
+    observed,
+    of_finite,
+    table,
+)
 
 
 @dataclass(frozen=True)
@@ -62,34 +65,22 @@ class LossGradient(Probe):
         found = observation.loss_gradients
         if not found:
             raise NotApplicable("no gradient of the loss comes back to any module that is watched")
-        rows = {f"{site}{NORMS}": norms.double().numpy() for site, norms in found.items()}
-        finite = [np.isfinite(norms).all(1) for norms in rows.values()]
-        batch, time = observation.inputs.shape[:2]
-        return {**rows, "finite": np.all(finite, axis=0), "time": np.full(batch, time)}
+        return observed(found, observation.inputs.shape[1])
 
     def rows(self) -> Evidence:
         """Sequences of one step need not be equally long."""
-        return super(type(self), replace(self, evidence=evenly_long(self.evidence, NORMS))).rows()
+        return Probe.rows(replace(self, evidence=evenly_long(self.evidence)))
 
     def measure(self, evidence: Evidence) -> Measurement:
-        finite, times = evidence["finite"], evidence["time"]
-        sites = {
-            name.removesuffix(NORMS): norms[finite]
-            for name, norms in evidence.items()
-            if name.endswith(NORMS)
-        }
-        metrics = {**_at_the_input(sites, times[finite]), "not_finite": _not_finite(finite)}
+        sites, finite = of_finite(evidence), evidence["finite"]
+        times = evidence["time"][finite]
+        metrics = {**_at_the_input(sites, times), "not_finite": _not_finite(finite)}
         return Measurement(
             headline=_headline(metrics),
             metrics=metrics,
             key="norm",
-            series=(Series.stacked(self.id, [_columns(*each) for each in sites.items()]),),
+            series=(table(self.id, sites),),
         )
-
-
-def _columns(site: str, norms: Float64[np.ndarray, "sequences time"]) -> dict[str, object]:
-    columns = by_position(norms, "norm")
-    return {"position": columns.pop("position"), "site": site, **columns, "n": len(norms)}
 
 
 def _at_the_input(sites: Mapping[str, np.ndarray], times: np.ndarray) -> dict[str, Estimate]:
@@ -102,25 +93,17 @@ def _at_the_input(sites: Mapping[str, np.ndarray], times: np.ndarray) -> dict[st
     with np.errstate(divide="ignore"):
         ratios = (early / late)[late > 0]
     return {
-        "norm": _typical(
+        "norm": typical(
             np.sqrt(np.nansum(sites[site] ** 2, axis=1)),
             Null("no gradient", 0.0),
             "the gradient of every sequence is NaN or infinite",
         ),
-        "early_ratio": _typical(
+        "early_ratio": typical(
             ratios,
             Null("the same at all positions", 1.0),
             "no sequence has a finite gradient at the last quarter of its positions",
         ),
     }
-
-
-def _typical(values: Float64[np.ndarray, " sequences"], null: Null, without: str) -> Estimate:
-    if not len(values):
-        return Estimate.missing("", without, null=null)
-    value, low, high = geometric_mean(values[:, None])[:, 0]
-    interval = None if len(values) < FEWEST_SEQUENCES else (float(low), float(high))
-    return Estimate.sampled(float(value), "", interval, n=len(values), null=null)
 
 
 def _not_finite(finite: Bool[np.ndarray, " sequences"]) -> Estimate:

@@ -17,17 +17,21 @@ from seqprobe.contracts import (
     Null,
     Observation,
     Probe,
-    Series,
 )
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES, number_interval, resampled_means
 from seqprobe.probes.evidence import gates
 from seqprobe.probes.evidence.over_sequences import typical
-from seqprobe.probes.evidence.positions import by_position, evenly_long, first_and_last_quarter
+from seqprobe.probes.evidence.positions import (
+    AT_THE_INPUT,
+    evenly_long,
+    first_and_last_quarter,
+    observed,
+    of_finite,
+    table,
+)
 
 SATURATED, STRETCHES = 0.01, 8
-NORMS = "/norms"
-NO_STATES = ("embedding", "inputs")
 
 
 @dataclass(frozen=True)
@@ -65,47 +69,35 @@ class States(Probe):
         return Needs(stream="loop", states=True)
 
     def observe(self, observation: Observation) -> Evidence:
-        found = {
-            f"{site}{NORMS}": norms.double().numpy()
-            for site, norms in observation.state_norms.items()
-            if site not in NO_STATES
-        }
+        norms = observation.state_norms
+        found = {site: norms[site] for site in norms if site not in AT_THE_INPUT}
         if not found:
             raise NotApplicable("no module that gives a state per step was found")
-        finite = [np.isfinite(norms).all(1) for norms in found.values()]
         unseen = [f"{what}: {why}" for what, why in observation.unseen.items() if what != "heads"]
         batch, time = observation.inputs.shape[:2]
         return {
-            **found,
+            **observed(found, time),
             **gates.observe(observation, 2 * self.distance),
             **_saturated(observation),
-            "finite": np.all(finite, axis=0),
-            "time": np.full(batch, time),
             "unseen": np.full(batch, "; ".join(unseen)),
         }
 
     def rows(self) -> Evidence:
         """Sequences of one step need not be equally long."""
-        return Probe.rows(replace(self, evidence=evenly_long(self.evidence, NORMS)))
+        return Probe.rows(replace(self, evidence=evenly_long(self.evidence)))
 
     def measure(self, evidence: Evidence) -> Measurement:
-        finite = evidence["finite"]
-        sites = {
-            name.removesuffix(NORMS): norms[finite]
-            for name, norms in evidence.items()
-            if name.endswith(NORMS)
-        }
+        sites = of_finite(evidence)
         metrics = {
-            "norm_growth": _growth(sites, evidence["time"][finite]),
+            "norm_growth": _growth(sites, evidence["time"][evidence["finite"]]),
             **gates.metrics(evidence),
             **_share_saturated(evidence, self.seed),
         }
-        parts = [_columns(site, norms) for site, norms in sites.items()]
         return Measurement(
             headline=_headline(metrics),
             metrics=metrics,
             key="norm_growth",
-            series=(Series.stacked(self.id, parts), *gates.tables(self.id, evidence)),
+            series=(table(self.id, sites), *gates.tables(self.id, evidence)),
             warnings=tuple(why for why in dict.fromkeys(evidence["unseen"].tolist()) if why),
         )
 
@@ -156,11 +148,6 @@ def _growth(
         Null("states of one size", 1.0),
         "states are zero, NaN or infinite in every sequence",
     )
-
-
-def _columns(site: str, norms: Float64[np.ndarray, "sequences time"]) -> dict[str, object]:
-    columns = by_position(norms, "norm")
-    return {"position": columns.pop("position"), "site": site, **columns, "n": len(norms)}
 
 
 def _headline(metrics: Mapping[str, Estimate]) -> str:

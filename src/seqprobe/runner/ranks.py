@@ -24,16 +24,18 @@ class Ranks:
         return self.rank == 0
 
     def share(self, batches: Sequence[range]) -> Iterator[range]:
-        """The batches that are this process's to do, about as many sequences as any other's."""
-        total, before = sum(map(len, batches)), 0
-        for batch in batches:
-            middle = before + len(batch) / 2
-            if int(middle * self.size / total) == self.rank:
-                yield batch
-            before += len(batch)
+        """The batches that are this process's to do: those that end within its part of all.
 
-    def told(self, ask: Callable[[], T]) -> T:
-        """What the first process says; only there is it asked."""
+        The parts are those of a `Cut` for as many shares as there are processes.
+        """
+        total, end = sum(map(len, batches)), 0
+        for batch in batches:
+            end += len(batch)
+            if (end * self.size - 1) // total == self.rank:
+                yield batch
+
+    def told(self, _kind: type[T], ask: Callable[[], T]) -> T:
+        """What the first process says, of a kind that JSON can hold; only there is it asked."""
         return ask()
 
     def gathered(self, _own: Sequence[T]) -> list[T]:

@@ -21,10 +21,18 @@ from seqprobe.sequences import streams
 
 
 class Round(NamedTuple):
-    """Which probes want to see more, by their place in the pass, and the batches left to do."""
+    """Which probes want to see more, by their place in the pass, and the batches left to do.
+
+    Of each batch its first sequence, and the one after its last.
+    """
 
     wanted: tuple[int, ...]
-    batches: tuple[range, ...]
+    edges: tuple[tuple[int, int], ...]
+
+    @property
+    def batches(self) -> list[range]:
+        """The sequences left to do."""
+        return [range(*each) for each in self.edges]
 
 
 class Rounds:
@@ -63,7 +71,7 @@ class Rounds:
         needs = self.each.needs
         for stop in (needs.sequences, *range(2 * needs.sequences, needs.most + 1, needs.sequences)):
             numbers = range(stop - needs.sequences, stop)
-            todo = self.ranks.told(partial(self._round, numbers))
+            todo = self.ranks.told(Round, partial(self._round, numbers))
             if not todo.wanted:
                 return
             own, seen = list[Part](), stop - sum(map(len, todo.batches))
@@ -91,7 +99,8 @@ class Rounds:
         for part in self.pages.parts(self.outcomes, numbers):
             self._take(part)
             done.update(part.numbers)
-        return Round(wanted, tuple(cut.left(numbers, done)))
+        left = cut.left(numbers, done)
+        return Round(wanted, tuple((batch.start, batch.stop) for batch in left))
 
     def _wanted(self, numbers: range) -> tuple[int, ...]:
         """All probes in the first round; later those that are not settled."""

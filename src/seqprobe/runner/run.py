@@ -20,6 +20,10 @@ Progress = Callable[[str, int, int], None]
 NOWHERE = partial(Journal().of_pass, 0)
 
 
+def silent(_label: str, _done: int, _total: int) -> None:
+    """No progress shown."""
+
+
 @dataclass
 class Run:
     """All outcomes, and how far the probed forward was from the plain one, relative to it.

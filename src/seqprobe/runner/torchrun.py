@@ -1,7 +1,6 @@
 """Several processes that torchrun started share the work of one run."""
 
 import os
-import pickle
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import torch.distributed as dist
+from pydantic import TypeAdapter
 from torch.distributed.rendezvous import rendezvous
 
 from seqprobe.errors import LostProcess, SeqProbeError
@@ -81,21 +81,20 @@ class Torchrun(Ranks):
         self._heeds, self._signal = False, 0
         self.speaks = self.first
 
-    def told(self, ask: Callable[[], T]) -> T:
+    def told(self, kind: type[T], ask: Callable[[], T]) -> T:
         """The first waits for nobody here, so that what it has is not lost with another one."""
         self._turn += 1
-        key = f"told {self._turn}"
+        key, plain = f"told {self._turn}", TypeAdapter(kind)
         if self.first:
             said = ask()
             with suppress(RuntimeError):
-                self._store.set(key, pickle.dumps(said))  # pyright: ignore[reportArgumentType]
+                self._store.set(key, plain.dump_json(said).decode())
             return said
         try:
             self._until(key)
-            heard: T = pickle.loads(self._store.get(key))
+            return plain.validate_json(self._store.get(key))
         except RuntimeError as error:
             raise self._life.lost() from error
-        return heard
 
     def gathered(self, own: Sequence[T]) -> list[T]:
         self._turn += 1

@@ -100,6 +100,22 @@ def noise_for(
     return SeriesStream(series, dtype, seed)
 
 
+def independent(
+    alphabet: Int[Tensor, " symbols"] | None,
+    *,
+    vocab_size: int | None,
+    features: int | None,
+    dtype: torch.dtype,
+    seed: int,
+) -> IidStream | NoiseStream:
+    """Symbols from an alphabet, each drawn by itself; noise, for real-valued inputs."""
+    if features:
+        return NoiseStream(features, dtype, seed)
+    assert alphabet is not None
+    assert vocab_size is not None
+    return IidStream(alphabet, vocab_size, seed)
+
+
 def alphabet_of(stream: Stream) -> Int[Tensor, " symbols"] | None:
     """The tokens to draw independent symbols from: all of a small vocabulary, else the most
     frequent ones of the data, so that the model knows them.

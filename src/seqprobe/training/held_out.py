@@ -9,10 +9,10 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.unnoticed import unnoticed
 from seqprobe.runner.outcome import Outcome
 from seqprobe.runner.plan import Pass, plan
-from seqprobe.runner.run import run
-from seqprobe.sequences.choose import alphabet_of
+from seqprobe.runner.run import run, silent
+from seqprobe.sequences.choose import alphabet_of, independent
 from seqprobe.sequences.given import GivenStream
-from seqprobe.sequences.streams import IidStream, NoiseStream, Stream
+from seqprobe.sequences.streams import Stream
 
 
 class HeldOut:
@@ -24,13 +24,20 @@ class HeldOut:
     def __init__(self, model: SequenceModel, given: GivenStream, seed: int) -> None:
         self.model, self.given = model, given
         self._alphabet = alphabet_of(given)
-        self._sources: dict[StreamName, Stream] = {"data": given, "iid": self._symbols(seed)}
+        symbols = independent(
+            self._alphabet,
+            vocab_size=model.vocab_size,
+            features=model.features,
+            dtype=model.dtype,
+            seed=seed,
+        )
+        self._sources: dict[StreamName, Stream] = {"data": given, "iid": symbols}
 
     def measured(self, probes: Sequence[Probe]) -> list[Outcome]:
         """One outcome per probe; the model's training does not notice."""
         with unnoticed(self.model.module):
             passes = self._passes(probes)
-            result = run(self.model, passes, self._sources, self._alphabet, _silent)
+            result = run(self.model, passes, self._sources, self._alphabet, silent)
         if result.cut_short:
             raise KeyboardInterrupt
         return result.outcomes
@@ -44,14 +51,3 @@ class HeldOut:
             by_count[min(wanted, given)].append(probe)
         longest = self.given.longest
         return [each for count, some in by_count.items() for each in plan(some, longest, count, ())]
-
-    def _symbols(self, seed: int) -> Stream:
-        if self.model.features:
-            return NoiseStream(self.model.features, self.model.dtype, seed)
-        assert self._alphabet is not None
-        assert self.model.vocab_size is not None
-        return IidStream(self._alphabet, self.model.vocab_size, seed)
-
-
-def _silent(_label: str, _done: int, _total: int) -> None:
-    """No progress shown."""

@@ -68,19 +68,21 @@ def attach(
         >>> session.updates
         1
     """
-    return Session(
-        trained(model),
-        [each if isinstance(each, Probe) else chosen([each])[0] for each in probes],
-        every=every,
-        loggers=loggers,
-        held_out=held_out,
+    watched = trained(model)
+    asked = [each if isinstance(each, Probe) else chosen([each])[0] for each in probes]
+    measuring = partial(
+        Measuring,
+        watched,
+        asked,
+        every=schedule(every, [probe.id for probe in asked]),
         distance=distance,
-        on_finding=on_finding,
         patience=patience,
-        scaler=scaler,
         start=start,
         seed=seed,
     )
+    own = [needs(probe) for probe in asked if of_the_loop(probe)]
+    passes = OwnPasses(watched, own, scaler)
+    return Session(measuring, passes, loggers, held_out, on_finding or _warn, start)
 
 
 class Session:
@@ -92,34 +94,17 @@ class Session:
 
     def __init__(
         self,
-        model: SequenceModel,
-        probes: Sequence[Probe | type[Probe]],
-        *,
-        every: int | Mapping[str, int],
+        measuring_on: Callable[..., Measuring],
+        passes: OwnPasses,
         loggers: Sequence[Logger],
         held_out: Tensor | None,
-        distance: int | None,
-        on_finding: Callable[[Finding], None] | None,
-        patience: int,
-        scaler: torch.amp.GradScaler | None,
+        on_finding: Callable[[Finding], None],
         start: int,
-        seed: int,
     ) -> None:
-        self.updates = start
-        self._loggers, self._on_finding = list(loggers), on_finding or _warn
+        self.updates, self._passes = start, passes
+        self._loggers, self._on_finding = list(loggers), on_finding
         self._measuring: Measuring | None = None
-        self._measuring_on = partial(
-            Measuring,
-            model,
-            probes,
-            every=schedule(every, [probe.id for probe in probes]),
-            distance=distance,
-            patience=patience,
-            start=start,
-            seed=seed,
-        )
-        own = [needs(probe) for probe in probes if of_the_loop(probe)]
-        self._passes = OwnPasses(model, own, scaler)
+        self._measuring_on = measuring_on  # a batch, once there is one
         self._watching = watches()
         if self._watching and held_out is not None:
             self._settle(held_out, "held out")

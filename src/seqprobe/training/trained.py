@@ -16,12 +16,13 @@ def trained(model: nn.Module | SequenceModel) -> SequenceModel:
         UsageError: the model is compiled already, or split over processes.
         ModelError: it cannot be run.
     """
-    if isinstance(model, SequenceModel):
-        return model
     if isinstance(model, nn.parallel.DistributedDataParallel):
         return trained(model.module)
-    _refuse_compiled(model)
-    _refuse_split(model)
+    module = model.module if isinstance(model, SequenceModel) else model
+    _refuse_compiled(module)
+    _refuse_split(module)
+    if isinstance(model, SequenceModel):
+        return model
     with unnoticed(model):
         return SequenceModel(model)
 

@@ -3,8 +3,8 @@ checked, as they are under pytest.
 """
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from small_training import Model, loss_of
+from torch import Tensor
 
 import seqprobe
 from seqprobe.contracts import Observation
@@ -12,24 +12,6 @@ from seqprobe.models.own_passes import OwnPasses
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.loss_gradient import LossGradient
 from seqprobe.training.entry import Entry
-
-VOCAB, WIDTH, BATCH, TIME = 5, 8, 8, 12
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(VOCAB, WIDTH)
-        self.block = nn.TransformerEncoderLayer(WIDTH, 2, 16, 0.1, batch_first=True)
-        self.head = nn.Linear(WIDTH, VOCAB)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.block(self.embedding(tokens)))
-
-
-def loss_of(model: nn.Module) -> Tensor:
-    tokens = torch.randint(VOCAB, (BATCH, TIME))
-    return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
 
 
 def compiled_run(*, watched: bool, in_place: bool) -> tuple[list[Tensor], list[Entry], set[int]]:

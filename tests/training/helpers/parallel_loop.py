@@ -1,33 +1,15 @@
-"""A training in two processes, watched by the first. A script: each process imports it anew."""
+"""A training in two processes, watched by the first. A script, so that nothing else is forked."""
 
 import sys
 from functools import partial
 
 import torch
+from small_training import Model, loss_of
 from torch import Tensor, distributed, multiprocessing, nn
-from torch.nn import functional as F
 
 import seqprobe
 from seqprobe.probes.loss_gradient import LossGradient
 from seqprobe.training.entry import Entry
-
-VOCAB, WIDTH, BATCH, TIME = 5, 8, 8, 12
-
-
-class Model(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(VOCAB, WIDTH)
-        self.rnn = nn.GRU(WIDTH, WIDTH, batch_first=True)
-        self.head = nn.Linear(WIDTH, VOCAB)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(self.rnn(self.embedding(tokens))[0])
-
-
-def loss_of(model: nn.Module) -> Tensor:
-    tokens = torch.randint(VOCAB, (BATCH, TIME))
-    return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
 
 
 def _one_of_two(rank: int, folder: str) -> None:
@@ -60,4 +42,4 @@ def _parallel(rank: int, wrapped_first: bool) -> tuple[list[int], list[Tensor]]:
 
 
 if __name__ == "__main__":
-    multiprocessing.spawn(_one_of_two, (sys.argv[1],), nprocs=2)
+    multiprocessing.start_processes(_one_of_two, (sys.argv[1],), nprocs=2, start_method="fork")
