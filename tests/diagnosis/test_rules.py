@@ -1,10 +1,12 @@
 """Rules fire on intervals that clear their threshold, and on nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 import seqprobe
 from seqprobe.contracts import Estimate, Measurement, Null
-from seqprobe.diagnosis.case import Case, above, below
+from seqprobe.diagnosis.case import Case, Demands, above, below
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.reference import zoo
 
@@ -65,8 +67,26 @@ def growing(rate, steady):
     }
 
 
+def part(bits=(0.5, 0.8, 1.4), use=(0.02, 0.1, 0.2), held=(20, 21, 22), density=(0.6, 0.7, 0.8)):
+    """A part of what lies at the distance is kept, and used, by a full state."""
+    return {
+        "bottleneck__bits_at_distance": between(*bits, ceiling=3.0),
+        "position__at_distance": between(*use),
+        "capacity__bits": between(*held),
+        "capacity__bits_per_state_float": between(*density),
+    }
+
+
+def gradients(now, before):
+    return {
+        "gradient_decay__at_distance": between(0, now / 2, now),
+        "gradient_decay__at_distance_untrained": between(0, before / 2, before),
+    }
+
+
 READABLE, LIMITED = "readable-not-remembered", "capacity-limited-by-read-out"
 NO_STATE = Estimate.missing("", "every call starts empty")
+NOWHERE = between(0.0, 0.0, 0.0)
 EXACT_50 = Estimate(50.0, "steps", exact=True)
 EXACT_500 = Estimate(500.0, "steps", exact=True)
 
@@ -104,6 +124,26 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         (growing(rate=0.1, steady=-0.1), set()),
         (growing(rate=-0.1, steady=-0.04), set()),
         ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, set()),
+        (gradients(9e-4, 9e-7), {"gradient-vanished", "gradient-absent-at-start"}),
+        (gradients(9e-4, 2e-6), {"gradient-vanished"}),
+        (gradients(2e-3, 9e-7), set()),
+        (
+            {"gradient_decay__at_distance": NOWHERE, "path_length__reach": EXACT_50},
+            {"out-of-reach"},
+        ),
+        (
+            {**gradients(9e-7, 9e-7), "path_length__reach": EXACT_50},
+            {"out-of-reach", "gradient-vanished", "gradient-absent-at-start"},
+        ),
+        (
+            {"gradient_decay__at_distance": between(2, 3, 4), **growing(rate=-0.1, steady=-0.1)},
+            {"gradient-explodes"},
+        ),
+        (part(), {"state-too-small"}),
+        (part(bits=(0.5, 0.8, 1.6)), set()),
+        (part(use=(0.005, 0.1, 0.2)), set()),
+        (part(held=(200, 300, 304)), set()),
+        (part(density=(0.4, 0.7, 0.8)), set()),
         ({"jacobian_spectrum__lyapunov_max": between(0.06, 0.1, 0.2)}, {"state-chaotic"}),
         ({"jacobian_spectrum__lyapunov_max": between(0.04, 0.1, 0.2)}, set()),
         ({"jacobian_spectrum__lyapunov_max": between(-0.03, -0.02, -0.011)}, {"state-forgets"}),
@@ -147,6 +187,13 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ),
         (
             {
+                "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.03, ceiling=3.0),
+                "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
+            },
+            {"gradient-arrives"},
+        ),
+        (
+            {
                 "bottleneck__bits_at_distance": between(0.5, 0.6, 0.7, ceiling=3.0),
                 "position__at_distance": between(0.0, 1e-5, 1e-4),
             },
@@ -186,12 +233,76 @@ def test_a_rule_fires_where_the_interval_clears_its_threshold(metrics, fires):
     assert rules(**metrics) == fires
 
 
+def test_a_combination_of_quantities_is_called_by_its_name():
+    stored = {"bottleneck__bits_at_distance": between(0.5, 0.6, 0.7, ceiling=3.0)}
+    empty = {"bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0)}
+    there = {"gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2)}
+    gone = {"gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4)}
+    unused = {"position__at_distance": between(0.0, 1e-5, 1e-4)}
+    context = {
+        "context__effective_length": between(5, 10, 20),
+        "context__share_of_length": between(0.02, 0.04, 0.08),
+        "context__bits_from_context": between(0.5, 1.0, 1.5),
+    }
+    for rule, metrics in {
+        "trainable-not-stored": empty | there,
+        "stored-unused": stored | unused,
+        "reachable-but-vanished": {"path_length__reach": EXACT_500} | gone,
+        "context-unused": context,
+    }.items():
+        name = rule.replace("context", "paid for but").replace("-", " ").split()
+        said = finding(rule, **metrics).statement.partition(":")[0].lower().split()
+        assert [word for word in said if word != "but"] == [word for word in name if word != "but"]
+
+
 def test_attention_is_not_blamed_for_what_its_cache_holds():
     metrics = {
         "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0),
         "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
     }
     assert "trainable-not-stored" not in rules(family="attention", **metrics)
+    assert "state-too-small" not in rules(family="attention", **part())
+
+
+def test_what_is_out_of_reach_may_have_faded_or_have_no_path():
+    little = between(1e-9, 1e-8, 1e-7)
+    faded = finding("out-of-reach", path_length__reach=EXACT_50, gradient_decay__at_distance=little)
+    blocked = finding(
+        "out-of-reach", path_length__reach=EXACT_50, gradient_decay__at_distance=NOWHERE
+    )
+    assert "lost in rounding" in faded.consequence
+    assert "forget-gate bias" in faded.remedy
+    assert "whatever the data are" in blocked.consequence
+    assert "Widen the window" in blocked.remedy
+
+
+def test_what_is_out_of_reach_stands_where_it_was_measured():
+    assert finding("out-of-reach", window__reach=EXACT_50).check == "window"
+    both = {"window__reach": Estimate(40.0, "steps", exact=True), "path_length__reach": EXACT_50}
+    assert finding("out-of-reach", **both).check == "path-length"
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "keys", "rings"),
+    [
+        (("bfloat16",), 17, True),
+        (("bfloat16",), 16, False),
+        (("float16",), 46, True),
+        (("float16",), 45, False),
+        (("float32",), 4097, True),
+        (("float32",), 4096, False),
+        (("float16", "float32"), 46, True),
+        (("float64",), 10**6, False),
+        (("int8",), 10**6, False),
+    ],
+)
+def test_equal_weights_on_more_keys_than_a_number_tells_apart(dtypes, keys, rings):
+    made = case(attention__mean_entropy_ratio=between(0.96, 0.98, 0.99))
+    for more in ({"length": keys}, {"length": 8, "demands": Demands(length=keys)}):
+        found = {each.rule for each in diagnose(replace(made, dtypes=dtypes, **more))}
+        assert found - {"need-length"} == ({"low-precision-collapse"} if rings else set())
+    spread = case(attention__mean_entropy_ratio=between(0.94, 0.98, 0.99))
+    assert not diagnose(replace(spread, dtypes=dtypes, length=keys))
 
 
 def finding(rule, **metrics):

@@ -56,7 +56,7 @@ def state_thrown_away(case: Case) -> Iterator[Finding]:
         rule="state-thrown-away",
         check="carry-over",
         status="attention" if case.demands.streaming else "info",
-        statement=f"What was read is thrown away after each call: {error.reason}.",
+        statement=f"What was read is thrown away after each call, because {error.reason}.",
         consequence=f"That costs {gain.value:.2g} bits per token at the beginning of the next "
         "call.",
         metric="gain_bits",

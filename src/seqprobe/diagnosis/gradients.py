@@ -91,7 +91,7 @@ def absent_at_the_start(case: Case) -> Iterator[Finding]:
 def arrives(case: Case) -> Iterator[Finding]:
     """No vanishing; which promises nothing."""
     there = case.estimate("gradient-decay.at_distance")
-    if there is None or not above(there, STRONG):
+    if there is None or not above(there, STRONG) or any(explodes(case)):
         return
     yield Finding(
         rule="gradient-arrives",

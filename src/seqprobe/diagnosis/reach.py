@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
-from seqprobe.diagnosis.gradients import PASCANU, STRENGTHEN, WEAK
+from seqprobe.diagnosis.gradients import DEAD, PASCANU, STRENGTHEN, WEAK
 
 
 def out_of_reach(case: Case) -> Iterator[Finding]:
@@ -14,7 +14,7 @@ def out_of_reach(case: Case) -> Iterator[Finding]:
         return
     if reach is case.metric("window.reach"):
         check = "window"
-    lost = above(case.metric("gradient-decay.at_distance"), 0.0)
+    lost = faded(case)
     yield Finding(
         rule="out-of-reach",
         check=check,
@@ -23,7 +23,7 @@ def out_of_reach(case: Case) -> Iterator[Finding]:
         f"output; distance {case.distance} is out of reach at this precision.",
         consequence="There is a path, but what comes along it is lost in rounding."
         if lost
-        else "No training on longer sequences and no other data can make it use what lies there.",
+        else "What lies there cannot be used, whatever the data are.",
         metric="reach",
         evidence=reach,
         threshold=f"reach below {case.distance} steps",
@@ -34,6 +34,12 @@ def out_of_reach(case: Case) -> Iterator[Finding]:
         else "Widen the window or the receptive field, add layers, or carry a state.",
         falsified_by=f"One edit at distance {case.distance} that changes the output.",
     )
+
+
+def faded(case: Case) -> bool:
+    """There is a gradient from the distance asked about, too small to be more than rounding."""
+    there = case.metric("gradient-decay.at_distance")
+    return above(there, 0.0) and below(there, DEAD)
 
 
 def reachable_but_vanished(case: Case) -> Iterator[Finding]:

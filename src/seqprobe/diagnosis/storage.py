@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
-from seqprobe.diagnosis.gradients import STRONG
+from seqprobe.diagnosis.gradients import STRONG, explodes
 
 STORED_SHARE, PART, NOTHING = 0.1, 0.5, 0.02
 UNUSED_BITS, USED_BITS = 0.001, 0.01
@@ -22,7 +22,9 @@ def trainable_but_not_stored(case: Case) -> Iterator[Finding]:
         return
     bits = case.estimate("bottleneck.bits_at_distance")
     there = case.estimate("gradient-decay.at_distance")
-    if bits is None or not below(bits, NOTHING) or not above(there, STRONG):
+    if bits is None or not below(bits, NOTHING):
+        return
+    if not above(there, STRONG) or any(explodes(case)):
         return
     yield Finding(
         rule="trainable-not-stored",

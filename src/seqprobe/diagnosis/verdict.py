@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
+from seqprobe.diagnosis.reach import faded
 from seqprobe.diagnosis.storage import USED_BITS
 from seqprobe.estimators.enough import ALLOWED
 
@@ -31,7 +32,7 @@ class _Sight(NamedTuple):
         words = WORDS[self.metric]
         if self.bounded:
             return words.bound.format(self.steps)
-        if self.steps <= (self.metric == "context.effective_length"):
+        if self.steps <= (self.metric in COUNT_THE_PRESENT):
             return words.nothing
         if self.steps == 1 and self.metric == "position.horizon":
             return "predictions use the last token or two"
@@ -39,6 +40,7 @@ class _Sight(NamedTuple):
 
 
 STORED = "bottleneck.horizon"
+COUNT_THE_PRESENT = (STORED, "context.effective_length")
 WORDS = {
     "position.horizon": _Words(
         "predictions use about the last {} tokens",
@@ -56,9 +58,9 @@ WORDS = {
         "no gradient arrives from before the present step",
     ),
     STORED: _Words(
-        "the state keeps something for {} steps",
-        "the state keeps something for at least {} steps",
-        "nothing could be read from the state",
+        "the state keeps something of the last {} steps",
+        "the state keeps something of at least the last {} steps",
+        "nothing of the past could be read from the state",
     ),
     "path-length.reach": _Words(
         "a change reaches the output up to {} steps later",
@@ -84,7 +86,8 @@ def verdict(case: Case, findings: Sequence[Finding]) -> str:
         return ""
     said = sights[0].said() + _kept(case, sights)
     start = f"{UNTRAINED}: {said}" if case.predicts is False else said[0].upper() + said[1:]
-    return f"{start}; {_at_distance(case, {finding.rule for finding in findings})}."
+    there = _at_distance(case, {finding.rule for finding in findings}, sights[0].metric)
+    return f"{start}; {there}."
 
 
 def _sight(case: Case, metric: str) -> _Sight | None:
@@ -100,12 +103,13 @@ def _kept(case: Case, sights: Sequence[_Sight]) -> str:
     first, stored = sights[0], next((each for each in sights if each.metric == STORED), None)
     if stored is None or stored is first or case.family != "recurrent":
         return ""
-    longer = stored.steps > first.steps and not first.bounded
-    return f", {'though' if longer else 'and'} {stored.said().removesuffix(' steps')}"
+    longer = stored.steps - 1 > first.steps and not first.bounded
+    said = stored.said().replace("the last ", "").removesuffix(" steps")
+    return f", {'though' if longer else 'and'} {said}"
 
 
-def _at_distance(case: Case, fired: set[str]) -> str:
-    """What stops it there, or that nothing does."""
+def _at_distance(case: Case, fired: set[str], told: str) -> str:
+    """What stops it there, or that nothing does; `told` is the metric that was told before."""
     if "out-of-reach" in fired:
         return _out_of_reach(case)
     there = f"distance {case.distance}"
@@ -115,14 +119,15 @@ def _at_distance(case: Case, fired: set[str]) -> str:
         return f"{there} is used"
     if stop := next((words for rule, words in STOPS.items() if rule in fired), ""):
         return stop.format(case.distance)
-    return _not_stopped(case, there, fired)
+    return _not_stopped(case, there, fired, told)
 
 
 def _out_of_reach(case: Case) -> str:
-    if above(case.metric("gradient-decay.at_distance"), 0.0):
+    if faded(case):
         return f"what comes from distance {case.distance} fades below the last bit of the output"
     steps = round((case.reach and case.reach.value) or 0)
-    nothing = f"nothing further back than {steps} steps" if steps else "no earlier input"
+    plural = "" if steps == 1 else "s"
+    nothing = f"nothing further back than {steps} step{plural}" if steps else "no earlier input"
     return f"distance {case.distance} is out of reach: {nothing} changes the output"
 
 
@@ -132,14 +137,20 @@ def _used(case: Case) -> bool:
     )
 
 
-def _not_stopped(case: Case, there: str, fired: set[str]) -> str:
-    metrics = ("position.horizon", "context.effective_length")
-    unused = any(below(case.estimate(metric), case.distance) for metric in metrics)
-    known = ""
-    if "gradient-arrives" in fired:
+def _not_stopped(case: Case, there: str, fired: set[str], told: str) -> str:
+    known = unused = ""
+    if "gradient-arrives" in fired and told == "gradient-decay.horizon":
+        known = f"{there} is within that"
+    elif "gradient-arrives" in fired:
         known = f"the gradient arrives from {there}"
     elif above(case.reach, case.distance - 1):
         known = f"{there} is in reach"
+    if below(case.estimate("context.effective_length"), case.distance):
+        unused = "what lies there is not used"
+    elif below(case.estimate("position.horizon"), case.distance):
+        unused = "no single token there is used"
+    if known and unused:
+        return f"{known}, but {unused}"
     if unused:
-        return f"{known}, but it is not used" if known else f"{there} is not used"
+        return f"{unused.replace('there', f'at {there}')}"
     return known or f"what stops {there} cannot be told from what was measured"

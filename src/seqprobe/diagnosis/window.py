@@ -40,7 +40,7 @@ def reads_on(case: Case) -> Iterator[Finding]:
         rule="reads-on",
         check="window",
         status="fine",
-        statement=f"Up to twice {trained} the loss is {ratio.value:.4g} times that on the same "
+        statement=f"Up to twice {trained} the loss is {ratio.value:.3f} times that on the same "
         "tokens when less is read before them.",
         consequence="Reading on does no harm.",
         metric="extrapolation_ratio",
