@@ -7,7 +7,7 @@ fifteen minutes on two cores.
 """
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -216,7 +216,8 @@ def main(seeds: int) -> None:
         f"{torch.__version__}: {seeds} draws of every model, all probes but `throughput`, "
         f"sequences of {LENGTH} steps or more."
     )
-    found, failed = defaultdict(list), defaultdict(int)
+    found: dict[str, list[dict[str, Status]]] = defaultdict(list)
+    failed: Counter[str] = Counter()
     jobs = [(name, seed) for name in MODELS for seed in range(seeds)]
     with get_context("spawn").Pool(PROCESSES) as pool:
         for count, (name, rules, errors) in enumerate(pool.imap_unordered(run, jobs), 1):

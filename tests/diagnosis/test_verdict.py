@@ -3,11 +3,14 @@
 import re
 
 import pytest
+import torch
 
+import seqprobe
 from seqprobe.contracts import Estimate, Measurement, Null
 from seqprobe.diagnosis.case import Case
 from seqprobe.diagnosis.diagnose import diagnose
 from seqprobe.diagnosis.verdict import verdict
+from seqprobe.reference.language_models import build
 
 NULL = Null("nothing", 0.0, None, 0.0)
 
@@ -205,3 +208,15 @@ def test_a_wide_interval_stops_nothing():
     wide = Estimate(1e-5, "", low=1e-8, high=0.1, n=32, null=NULL)
     sentence = said(**USE, **{**VANISHED, "gradient_decay__at_distance": wide})
     assert sentence.endswith("; no single token at distance 100 is used.")
+
+
+def test_a_model_is_held_against_token_frequencies(tmp_path):
+    """Of a text with two letters no untrained model knows that there are no others."""
+    text = tmp_path / "letters.txt"
+    text.write_bytes(bytes(97 + int(bit) for number in range(400) for bit in f"{number:09b}"))
+    torch.manual_seed(0)
+    model = build("gru", vocab_size=256, width=8, layers=1)
+    report = seqprobe.analyze(
+        model, data=str(text), probes=("gradient-decay",), length=32, distance=8, limit=2
+    )
+    assert report.verdict.headline.startswith("It predicts no better than token frequencies do: ")
