@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from seqprobe.assembly import assemble
-from seqprobe.checkpoints.load import Given, Loaded, describe
+from seqprobe.checkpoints.fetch import nonfinite
+from seqprobe.checkpoints.load import Given, Loaded, describe, finite
 from seqprobe.checkpoints.load import load as load_checkpoint
 from seqprobe.checkpoints.one_training import OneTraining, one_training
 from seqprobe.checkpoints.settle import TOKENIZER, Task
@@ -171,8 +172,16 @@ def _loaded(model: Analysable, asked: Request) -> Loaded:
     if isinstance(model, str | Path):
         said = {field.name: getattr(asked, field.name) for field in fields(Given)}
         return load_checkpoint(model, Given(**said))
-    wrapped = model if isinstance(model, SequenceModel) else SequenceModel(model)
-    return Loaded(wrapped, describe(wrapped, type(wrapped.module).__name__))
+    return _alive(model if isinstance(model, SequenceModel) else SequenceModel(model))
+
+
+def _alive(model: SequenceModel) -> Loaded:
+    """A live model; outputs may be infinite on purpose, but not where weights are."""
+    weights = dict(model.module.named_parameters())
+    bad, name, obstacle = nonfinite(weights), type(model.module).__name__, ""
+    if bad:
+        model, obstacle = finite(model, bad, len(weights))
+    return Loaded(model, replace(describe(model, name), nonfinite=bad), obstacle=obstacle)
 
 
 def _journal(

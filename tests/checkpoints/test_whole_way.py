@@ -366,6 +366,7 @@ def test_infinity_in_a_mask_is_no_damage(gpt: nn.Module, text: str, tmp_path: Pa
     loaded = load(tmp_path / "masked.pt", Given(data=text))
     assert deciders(loaded)["n_head"] == ("2", "likelihood", "ruled out")
     assert loaded.record.nonfinite == ()
+    assert loaded.record.stored == ("float32",)
 
 
 def test_averaged_weights_only_when_asked(gpt: nn.Module, text: str, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Rules fire on intervals that clear their threshold, and on nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 import seqprobe
 from seqprobe.contracts import Estimate, Measurement, Null
-from seqprobe.diagnosis.case import Case, above, below
-from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
+from seqprobe.diagnosis.case import Case, Demands, above, below
+from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.reference import zoo
 
 NULL = Null("nothing", 0.0, None, 0.0)
@@ -57,8 +59,34 @@ def carried(error=0.0, gain=(0.0, 0.0, 0.0), call=0.0, row=0.0, rounding=8e-6):
     }
 
 
+def growing(rate, steady):
+    """The upper ends of the intervals of both rates."""
+    return {
+        "gradient_decay__rate": between(-0.3, -0.2, rate),
+        "gradient_decay__steady_rate": between(-0.3, -0.2, steady),
+    }
+
+
+def part(bits=(0.5, 0.8, 1.4), use=(0.02, 0.1, 0.2), held=(20, 21, 22), density=(0.6, 0.7, 0.8)):
+    """A part of what lies at the distance is kept, and used, by a full state."""
+    return {
+        "bottleneck__bits_at_distance": between(*bits, ceiling=3.0),
+        "position__at_distance": between(*use),
+        "capacity__bits": between(*held),
+        "capacity__bits_per_state_float": between(*density),
+    }
+
+
+def gradients(now, before):
+    return {
+        "gradient_decay__at_distance": between(0, now / 2, now),
+        "gradient_decay__at_distance_untrained": between(0, before / 2, before),
+    }
+
+
 READABLE, LIMITED = "readable-not-remembered", "capacity-limited-by-read-out"
 NO_STATE = Estimate.missing("", "every call starts empty")
+NOWHERE = between(0.0, 0.0, 0.0)
 EXACT_50 = Estimate(50.0, "steps", exact=True)
 EXACT_500 = Estimate(500.0, "steps", exact=True)
 
@@ -72,10 +100,11 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ({"window__extrapolation_ratio": between(0.98, 1.0, 1.06)}, set()),
         ({"window__refused_length": Estimate(257.0, "", exact=True)}, {"length-refused"}),
         ({"window__refused_length": Estimate.missing("", "none", low=1024.0, exact=True)}, set()),
-        ({"window__reach": EXACT_50}, {"oldest-token-lost"}),
+        ({"window__reach": EXACT_50}, {"out-of-reach"}),
         ({"window__reach": EXACT_500}, set()),
         ({"window__reach": EXACT_50, "path_length__reach": EXACT_50}, {"out-of-reach"}),
-        ({"window__reach": EXACT_50, "path_length__reach": EXACT_500}, {"oldest-token-lost"}),
+        ({"window__reach": EXACT_50, "path_length__reach": EXACT_500}, set()),
+        ({"window__reach": EXACT_500, "path_length__reach": EXACT_50}, set()),
         (carried(error=2e-3), {"chunks-differ"}),
         (carried(error=5e-4), set()),
         (carried(error=2e-3, rounding=0.5), set()),
@@ -91,8 +120,30 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ({"gradient_decay__at_distance": between(1e-5, 1e-4, 2e-3)}, set()),
         ({"gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2)}, {"gradient-arrives"}),
         ({"gradient_decay__at_distance": between(5e-3, 3e-2, 4e-2)}, set()),
-        ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, {"gradient-explodes"}),
-        ({"gradient_decay__rate": between(-0.3, -0.2, 0.1)}, set()),
+        (growing(rate=-0.1, steady=-0.1), {"gradient-explodes"}),
+        (growing(rate=0.1, steady=-0.1), set()),
+        (growing(rate=-0.1, steady=-0.04), set()),
+        ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, set()),
+        (gradients(9e-4, 9e-7), {"gradient-vanished", "gradient-absent-at-start"}),
+        (gradients(9e-4, 2e-6), {"gradient-vanished"}),
+        (gradients(2e-3, 9e-7), set()),
+        (
+            {"gradient_decay__at_distance": NOWHERE, "path_length__reach": EXACT_50},
+            {"out-of-reach"},
+        ),
+        (
+            {**gradients(9e-7, 9e-7), "path_length__reach": EXACT_50},
+            {"out-of-reach", "gradient-vanished", "gradient-absent-at-start"},
+        ),
+        (
+            {"gradient_decay__at_distance": between(2, 3, 4), **growing(rate=-0.1, steady=-0.1)},
+            {"gradient-explodes"},
+        ),
+        (part(), {"state-too-small"}),
+        (part(bits=(0.5, 0.8, 1.6)), set()),
+        (part(use=(0.005, 0.1, 0.2)), set()),
+        (part(held=(200, 300, 304)), set()),
+        (part(density=(0.4, 0.7, 0.8)), set()),
         ({"jacobian_spectrum__lyapunov_max": between(0.06, 0.1, 0.2)}, {"state-chaotic"}),
         ({"jacobian_spectrum__lyapunov_max": between(0.04, 0.1, 0.2)}, set()),
         ({"jacobian_spectrum__lyapunov_max": between(-0.03, -0.02, -0.011)}, {"state-forgets"}),
@@ -136,6 +187,13 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ),
         (
             {
+                "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.03, ceiling=3.0),
+                "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
+            },
+            {"gradient-arrives"},
+        ),
+        (
+            {
                 "bottleneck__bits_at_distance": between(0.5, 0.6, 0.7, ceiling=3.0),
                 "position__at_distance": between(0.0, 1e-5, 1e-4),
             },
@@ -175,12 +233,76 @@ def test_a_rule_fires_where_the_interval_clears_its_threshold(metrics, fires):
     assert rules(**metrics) == fires
 
 
+def test_a_combination_of_quantities_is_called_by_its_name():
+    stored = {"bottleneck__bits_at_distance": between(0.5, 0.6, 0.7, ceiling=3.0)}
+    empty = {"bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0)}
+    there = {"gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2)}
+    gone = {"gradient_decay__at_distance": between(1e-5, 1e-4, 9e-4)}
+    unused = {"position__at_distance": between(0.0, 1e-5, 1e-4)}
+    context = {
+        "context__effective_length": between(5, 10, 20),
+        "context__share_of_length": between(0.02, 0.04, 0.08),
+        "context__bits_from_context": between(0.5, 1.0, 1.5),
+    }
+    for rule, metrics in {
+        "trainable-not-stored": empty | there,
+        "stored-unused": stored | unused,
+        "reachable-but-vanished": {"path_length__reach": EXACT_500} | gone,
+        "context-unused": context,
+    }.items():
+        name = rule.replace("context", "paid for but").replace("-", " ").split()
+        said = finding(rule, **metrics).statement.partition(":")[0].lower().split()
+        assert [word for word in said if word != "but"] == [word for word in name if word != "but"]
+
+
 def test_attention_is_not_blamed_for_what_its_cache_holds():
     metrics = {
         "bottleneck__bits_at_distance": between(-0.01, 0.0, 0.01, ceiling=3.0),
         "gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2),
     }
     assert "trainable-not-stored" not in rules(family="attention", **metrics)
+    assert "state-too-small" not in rules(family="attention", **part())
+
+
+def test_what_is_out_of_reach_may_have_faded_or_have_no_path():
+    little = between(1e-9, 1e-8, 1e-7)
+    faded = finding("out-of-reach", path_length__reach=EXACT_50, gradient_decay__at_distance=little)
+    blocked = finding(
+        "out-of-reach", path_length__reach=EXACT_50, gradient_decay__at_distance=NOWHERE
+    )
+    assert "lost in rounding" in faded.consequence
+    assert "forget-gate bias" in faded.remedy
+    assert "whatever the data are" in blocked.consequence
+    assert "Widen the window" in blocked.remedy
+
+
+def test_what_is_out_of_reach_stands_where_it_was_measured():
+    assert finding("out-of-reach", window__reach=EXACT_50).check == "window"
+    both = {"window__reach": Estimate(40.0, "steps", exact=True), "path_length__reach": EXACT_50}
+    assert finding("out-of-reach", **both).check == "path-length"
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "keys", "rings"),
+    [
+        (("bfloat16",), 17, True),
+        (("bfloat16",), 16, False),
+        (("float16",), 46, True),
+        (("float16",), 45, False),
+        (("float32",), 4097, True),
+        (("float32",), 4096, False),
+        (("float16", "float32"), 46, True),
+        (("float64",), 10**6, False),
+        (("int8",), 10**6, False),
+    ],
+)
+def test_equal_weights_on_more_keys_than_a_number_tells_apart(dtypes, keys, rings):
+    made = case(attention__mean_entropy_ratio=between(0.96, 0.98, 0.99))
+    for more in ({"length": keys}, {"length": 8, "demands": Demands(length=keys)}):
+        found = {each.rule for each in diagnose(replace(made, dtypes=dtypes, **more))}
+        assert found - {"need-length"} == ({"low-precision-collapse"} if rings else set())
+    spread = case(attention__mean_entropy_ratio=between(0.94, 0.98, 0.99))
+    assert not diagnose(replace(spread, dtypes=dtypes, length=keys))
 
 
 def finding(rule, **metrics):
@@ -193,7 +315,7 @@ def test_what_is_not_stored_alone_may_be_stored_as_a_parity():
         bottleneck__bits_at_distance=between(-0.01, 0.0, 0.01, ceiling=3.0),
         gradient_decay__at_distance=between(2e-2, 3e-2, 4e-2),
     )
-    assert "only in combination with others, as a parity does" in found.statement
+    assert "only in combination with others, as a parity does" in found.consequence
     assert "given the other symbols" in found.falsified_by
 
 
@@ -202,8 +324,9 @@ def test_correlation_in_the_data_is_not_called_memory():
     assert found.status == "info"
     assert found.statement == (
         "On the data 0.20 bits about the token 100 steps back can be read from the state, but "
-        "nearer tokens tell them anyhow: no memory is needed for that."
+        "nearer tokens tell them anyhow."
     )
+    assert found.consequence.startswith("No memory is needed for that")
     assert found.evidence.value == 0.01
 
 
@@ -246,6 +369,7 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
             path_length__reach=EXACT_50,
             gradient_decay__at_distance=between(1e-9, 1e-8, 1e-7),
             gradient_decay__rate=between(-0.3, -0.2, -0.1),
+            gradient_decay__steady_rate=between(-0.3, -0.2, -0.1),
             position__horizon=between(20, 30, 40),
             **on_data((0.11, 0.2, 0.3), (-0.01, 0.01, 0.04)),
             **recalled(half=(16, 17, 18)),
@@ -254,6 +378,7 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
     assert len(found) == 6
     for finding in found:
         assert finding.statement.endswith(".")
+        assert finding.consequence.endswith(".")
         assert finding.remedy
         assert finding.falsified_by
         assert finding.threshold
@@ -261,19 +386,6 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
     assert [ORDER.index(f.status) for f in found] == sorted(ORDER.index(f.status) for f in found)
     assert status_of("path-length", found) == "problem"
     assert status_of("bottleneck", found) == "info"
-
-
-def test_the_headline_names_the_four_quantities():
-    said = headline(
-        case(
-            path_length__reach=Estimate(None, "", low=127.0, exact=True, reason="still reached"),
-            position__horizon=between(20, 30, 40),
-        )
-    )
-    assert said == (
-        "The model can be reached from at least 127 steps back "
-        "and uses single tokens over 30 steps."
-    )
 
 
 @pytest.mark.parametrize("model", [zoo.memoryless, zoo.orthogonal_rnn, zoo.uniform_attention])

@@ -11,6 +11,7 @@ from seqprobe.estimators.decay import (
     first_crossings,
     fit_decay,
     last_crossings,
+    steady_rate,
 )
 
 DISTANCE = np.arange(200.0)
@@ -102,6 +103,27 @@ def test_the_rate_is_the_slope_of_an_independent_line():
     slope = np.polyfit(DISTANCE[kept], logs[kept], 1)[0]
     assert exponential_rate(logs, -6.0) == pytest.approx(-slope)
     assert by_law(logs, -6.0)["exponential"].parameters["rate"] == pytest.approx(-slope)
+
+
+@pytest.mark.parametrize("rate", [-0.2, 0.0, 0.05])
+@pytest.mark.parametrize("power", [-1.5, 0.0, 3.0])
+def test_the_steady_rate_is_what_a_power_of_the_distance_leaves(rate, power):
+    """Of a stack of leaky integrators, (k + 1) .. (k + L - 1) a^k, it is all but -ln a."""
+    logs = 2 + power * np.log1p(DISTANCE) - rate * DISTANCE
+    logs[0] = 40  # a residual connection
+    assert steady_rate(logs, -np.inf) == pytest.approx(rate, abs=1e-9)
+    assert steady_rate(np.stack([logs, logs + noise(200)]), -np.inf) == pytest.approx(
+        [rate, rate], abs=1e-3
+    )
+
+
+def test_the_steady_rate_is_that_of_least_squares_above_the_floor():
+    logs = EXPONENTIAL + 10 * noise(200)
+    kept = np.flatnonzero(logs > -6)[1:]
+    design = np.stack([DISTANCE, np.log1p(DISTANCE), np.ones(200)], 1)[kept]
+    slope = np.linalg.lstsq(design, logs[kept])[0][0]
+    assert steady_rate(logs, -6.0) == pytest.approx(-slope)
+    assert np.isnan(steady_rate(np.array([0.0] + 19 * [-np.inf]), -np.inf))
 
 
 def test_a_rate_far_below_what_a_float_can_hold():

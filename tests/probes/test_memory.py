@@ -1,6 +1,7 @@
 """Bytes kept and carried, against closed forms."""
 
 import pytest
+import torch
 from torch import nn
 
 from seqprobe.models.sequence_model import SequenceModel
@@ -34,6 +35,36 @@ def test_attention_keeps_more_with_every_token(show):
     assert measured.metrics["cache_bytes_per_token"].value == per_token
     assert column(measured, "carried") == [n * per_token for n in column(measured, "length")]
     assert measured.headline.startswith("Keeps 256 bytes for each token")
+
+
+class Merged(nn.Module):
+    """Heads that PyTorch takes apart within one call."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.MultiheadAttention(16, 4)
+
+    def forward(self, x):
+        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        steps = x.transpose(0, 1)
+        return self.heads(steps, steps, steps, attn_mask=ahead, need_weights=False)[0].transpose(
+            0, 1
+        )
+
+
+def test_a_matrix_per_head_is_smaller_than_keys_and_values_from_half_its_width_on(show):
+    """Two layers of four heads of width 4; and one layer of the same."""
+    lm = SequenceModel(build("attention", vocab_size=8, width=16, layers=2))
+    for model, layers_ in ((lm, 2), (SequenceModel(Merged(), features=16), 1)):
+        metrics = show_one(show, model).metrics
+        assert metrics["linear_state_bytes"].value == layers_ * 4 * 4 * 4 * 4
+        even = metrics["linear_state_bytes"].value / metrics["cache_bytes_per_token"].value
+        assert even == 4 / 2
+
+
+def test_a_recurrence_has_no_heads(show):
+    found = show_one(show, layers.lstm_loop(D)).metrics["linear_state_bytes"]
+    assert (found.value, found.reason) == (None, "no heads of attention are known")
 
 
 def test_attention_as_a_matrix_grows_between_the_first_and_the_second_power(show):

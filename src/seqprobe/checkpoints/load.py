@@ -1,6 +1,6 @@
 """From a checkpoint to a SequenceModel and the record of what it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,15 +200,27 @@ def _by_layout(
 
 def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
     """Ready to be measured, if its outputs are finite."""
-    model, obstacle = SequenceModel(made.module, features=made.features), ""
-    if not model(model.example(1)).isfinite().all():
-        model = SequenceModel(_with_zeros(made.module), features=made.features)
-        obstacle = (
-            "The outputs are not finite: NaN or infinity in "
-            f"{len(bad)} of {len(contents.weights)} tensors."
-        )
+    built = SequenceModel(made.module, features=made.features)
+    model, obstacle = finite(built, bad, len(contents.weights))
     model.trained_length = made.trained_length
     return Loaded(model, _record(model, contents, made, bad), made.stream, obstacle)
+
+
+def finite(model: SequenceModel, bad: Sequence[str], tensors: int) -> tuple[SequenceModel, str]:
+    """The model, with zeros for weights that are not finite where that is why outputs are not.
+
+    And what then keeps it from being measured; empty where nothing does.
+    """
+    if model(model.example(1)).isfinite().all():
+        return model, ""
+    zeros = SequenceModel(
+        _with_zeros(model.module),
+        vocab_size=model.vocab_size,
+        features=model.features,
+        sites=model.asked_sites,
+    )
+    said = f"The outputs are not finite: NaN or infinity in {len(bad)} of {tensors} tensors."
+    return zeros, said
 
 
 def _with_zeros(module: nn.Module) -> nn.Module:
@@ -234,6 +246,7 @@ def _record(
         sha256=sha256(contents.path),
         bytes=contents.bytes,
         nonfinite=bad,
+        stored=tuple(sorted({weight.dtype for weight in contents.weights.values()})),
         assumptions=made.assumptions,
         verification=made.verification,
     )

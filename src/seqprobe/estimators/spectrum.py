@@ -33,7 +33,8 @@ def log_singular_values(
 
     -inf for zero, and for values so far below the largest that they are made of rounding.
     """
-    values = torch.linalg.svdvals(matrices)
+    wide = torch.promote_types(matrices.dtype, torch.float32)  # there is none in half precision
+    values = torch.linalg.svdvals(matrices.to(wide))
     resolved = max(_ROUNDING, *matrices.shape[-2:]) * torch.finfo(values.dtype).eps
     values = torch.where(values <= resolved * values[..., :1], 0, values)
     return values.double().log() + log_scale[..., None]

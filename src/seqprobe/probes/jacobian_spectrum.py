@@ -116,6 +116,8 @@ def _recurrent(recurrence: Recurrence, observation: Observation, seed: int) -> E
 
 def _by_position(jacobian: Jacobian, observation: Observation, distance: int) -> Evidence:
     """Singular values of the last layer at the last step against single inputs."""
+    if not observation.states:
+        raise NotApplicable("no states per step are known")
     time = observation.inputs.shape[1]
     distances = sorted({0, *_doubling(time - 1), min(distance, time - 1), time - 1})
     sources = time - 1 - torch.tensor(distances)
