@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from seqprobe.contracts import (
     Estimate,
     Evidence,
+    Interval,
     Measurement,
     Needs,
     Null,
@@ -109,7 +110,8 @@ def _at_the_input(sites: Mapping[str, np.ndarray], times: np.ndarray) -> dict[st
 def _not_finite(finite: Bool[np.ndarray, " sequences"]) -> Estimate:
     count, bad = len(finite), int((~finite).sum())
     null = Null("finite gradients", 0.0)
-    return Estimate.sampled(bad / count, "", share_interval(bad, count), n=count, null=null)
+    interval = Interval(*share_interval(bad, count))
+    return Estimate.sampled(bad / count, "", interval, n=count, null=null)
 
 
 def _headline(metrics: Mapping[str, Estimate]) -> str:
