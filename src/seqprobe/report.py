@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from seqprobe.contracts import Finding, Series
-from seqprobe.errors import FileError
+from seqprobe.errors import FileError, UsageError
 from seqprobe.records import (
     Check,
     Crossover,
@@ -23,7 +23,7 @@ from seqprobe.records import (
     Steps,
     Verdict,
 )
-from seqprobe.saving import save
+from seqprobe.views import Viewable
 
 if TYPE_CHECKING:
     import pandas
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
 COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
 T = TypeVar("T")
-RENDERERS = "seqprobe.renderers"
-"""Entry points by file ending; each makes a text of several reports."""
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Viewable):
     """All that was measured on one model, as `seqprobe.report/1`."""
 
     created: str
@@ -60,9 +58,24 @@ class Report:
                 return check
         raise KeyError(f"no check {id!r} in this report; it has {[c.id for c in self.checks]}")
 
+    def __repr__(self) -> str:
+        many = f"{len(self.checks)} checks, {len(self.findings)} findings"
+        return f"<Report of {self.model.name!r}: {many}>"
+
     def table(self, id: str) -> Series:
-        """One table by its id."""
-        return next(table for table in self.tables if table.id == id)
+        """One table by its id.
+
+        Raises:
+            UsageError: there is none of this id.
+        """
+        for table in self.tables:
+            if table.id == id:
+                return table
+        raise UsageError(
+            f"no table {id!r} in this report",
+            expected="one of " + (", ".join(table.id for table in self.tables) or "none"),
+            do="Choose one of these.",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dictionaries, ready for `json.dumps(..., allow_nan=False)`."""
@@ -77,9 +90,9 @@ class Report:
         """Read what `to_dict` wrote; fields that this version does not know are ignored."""
         return _valid(cls, SCHEMA, contents, where)
 
-    def save(self, path: str | Path) -> Path:
-        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return save(self, path, RENDERERS, (self,))
+    @property
+    def _contents(self) -> tuple[Any, ...]:
+        return ((self,),)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per metric: check, metric, value, low, high, unit, n, status, reason."""
@@ -101,7 +114,7 @@ class Report:
             for name, estimate in check.metrics.items()
         )
 
-    def _repr_html_(self) -> str:
+    def _plain_html(self) -> str:
         items = "".join(
             f"<li><b>{escape(f.status)}</b>: {escape(f.statement)}</li>" for f in self.findings
         )
@@ -111,8 +124,8 @@ class Report:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Viewable):
     """Several models measured in the same way, on the same sequences.
 
     `steps` where they are one model at several times of its training, in that order.
@@ -127,13 +140,19 @@ class Comparison:
         if self.steps is not None and len(self.steps.values) != len(self.reports):
             raise ValueError(f"{len(self.steps.values)} steps of {len(self.reports)} reports")
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(repr(report.model.name) for report in self.reports)}>"
+
     def to_json(self) -> str:
         """The JSON text of `seqprobe.comparison/1`: the reports, and where their costs cross."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
-    def save(self, path: str | Path) -> Path:
-        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return save(self, path, RENDERERS, self.reports, self.steps)
+    @property
+    def _contents(self) -> tuple[Any, ...]:
+        return self.reports, self.steps
+
+    def _plain_html(self) -> str:
+        return "".join(report._plain_html() for report in self.reports)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per model and metric."""

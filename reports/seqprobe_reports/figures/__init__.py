@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from matplotlib.figure import Figure
+
+from seqprobe.errors import UsageError
+from seqprobe.records import Steps
+from seqprobe.report import Report
 from seqprobe_reports.figures import (
     attention,
     bottleneck,
@@ -17,13 +22,17 @@ from seqprobe_reports.figures import (
     order,
     path_length,
     position,
+    reach_profile,
     sequential_depth,
     throughput,
     window,
 )
-from seqprobe_reports.subjects import Subject
+from seqprobe_reports.figures.drawing import Drawing
+from seqprobe_reports.subjects import Subject, subjects
 
-FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
+PROFILE = "reach-profile"
+
+FIGURES: dict[str, Callable[[Sequence[Subject]], Drawing | None]] = {
     "attention": attention.draw,
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
@@ -42,6 +51,27 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
 }
 
 
-def draw(check: str, subjects: Sequence[Subject]) -> str:
+def draw(check: str, shown: Sequence[Subject]) -> str:
     """Inline SVG of a check for all models, or nothing where there is nothing to draw."""
-    return FIGURES[check](subjects) if check in FIGURES else ""
+    drawing = FIGURES[check](shown) if check in FIGURES else None
+    return drawing.svg() if drawing else ""
+
+
+def figure(name: str, reports: Sequence[Report], steps: Steps | None = None) -> Figure:
+    """The figure of a check, or the reach profile, for a paper.
+
+    With `steps` the reports are those of one training: the first and the last one are drawn.
+
+    Raises:
+        UsageError: there is no such figure.
+    """
+    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
+    known = {PROFILE: reach_profile.draw, **FIGURES}
+    drawing = known[name](shown) if name in known else None
+    if drawing is None:
+        raise UsageError(
+            f"no figure {name!r} of {', '.join(subject.name for subject in shown)}",
+            expected="one of " + ", ".join(id for id, draws in known.items() if draws(shown)),
+            do="Choose one of these; other checks have tables.",
+        )
+    return drawing.printed()
