@@ -24,14 +24,13 @@ FAILS: dict[Gravity, tuple[str, ...]] = {
 
 
 def render(
-    reports: Sequence[Report], steps: Steps | None = None, fail_on: Gravity = "problem"
+    reports: Sequence[Report], _steps: Steps | None = None, fail_on: Gravity = "problem"
 ) -> str:
     """One test suite per model, one test case per check.
 
     Findings at least as grave as `fail_on` are failures; less grave ones are said in the output of
     their test case. What did not run or does not apply is skipped.
     """
-    del steps  # a suite is a suite, whenever it was saved
     suites = Element("testsuites", name="seqprobe")
     for subject in subjects(reports):
         suites.append(_suite(subject, fail_on))
@@ -43,11 +42,11 @@ def render(
 
 def _suite(subject: Subject, fail_on: Gravity) -> Element:
     report = subject.report
-    suite = Element("testsuite", name=subject.name, timestamp=_moment(report.created))
+    suite = Element("testsuite", name=subject.name, **_timestamp(report.created))
     properties = SubElement(suite, "properties")
     for name, value in _provenance(subject, fail_on).items():
         SubElement(properties, "property", name=printable(name), value=printable(value))
-    cases = [_case(subject, check, fail_on) for check in report.checks]
+    cases = [_case(subject, check, fail_on) for check in _checks(report)]
     suite.extend(cases)
     if report.warnings:
         SubElement(suite, "system-err").text = _lines(report.warnings)
@@ -58,19 +57,27 @@ def _suite(subject: Subject, fail_on: Gravity) -> Element:
     return suite
 
 
-def _moment(created: str) -> str:
-    """Without a time zone, as the schema has it; in UTC, if it is known."""
+def _timestamp(created: str) -> dict[str, str]:
+    """In UTC and without saying so, as servers read it."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:
-        return ""
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).strftime("%Y-%m-%dT%H:%M:%S")
+        return {}
+    utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return {"timestamp": utc.strftime("%Y-%m-%dT%H:%M:%S")}
 
 
 def _provenance(subject: Subject, fail_on: Gravity) -> dict[str, str]:
     alone = [subject]
     known = facts.model(alone) | facts.data(alone) | facts.provenance(alone)
     return {name: value for name, (value,) in known.items()} | {"Fails on": fail_on}
+
+
+def _checks(report: Report) -> list[Check]:
+    """All of them, and one for each finding whose check is not in the report."""
+    known = [check.id for check in report.checks]
+    others = dict.fromkeys(found.check for found in report.findings if found.check not in known)
+    return [*report.checks, *(Check(id, 0, id, "", "info", "") for id in others)]
 
 
 def _case(subject: Subject, check: Check, fail_on: Gravity) -> Element:

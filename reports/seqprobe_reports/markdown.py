@@ -61,9 +61,9 @@ def escaped(value: object) -> str:
     >>> escaped("a|b\n<b> @you #1 x_y _z_")
     'a\\|b \\<b> @&#8203;you #&#8203;1 x_y \\_z\\_'
     """
-    text = printable(str(value))
+    text = str(value)
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    text = _MARKUP.sub(r"\\\g<0>", text.replace("&", "&amp;"))
+    text = _MARKUP.sub(r"\\\g<0>", printable(text).replace("&", "&amp;"))
     return _LINKING.sub(rf"\g<0>{_APART}", text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -73,9 +74,8 @@ class Viewable(ABC):
         shell = _notebook()
         if shell is None:
             return _browse(self)
-        page = escape(self.render(".html"))
-        frame = f'<iframe title="SeqProbe report" sandbox style="{FRAME}" srcdoc="{page}">'
-        shell.display_pub.publish({"text/html": f"{frame}</iframe>", "text/plain": repr(self)})
+        html = _framed(self.render(".html"))
+        shell.display_pub.publish({"text/html": html, "text/plain": repr(self)})
         return None
 
     def figure(self, name: str) -> Figure:
@@ -110,6 +110,13 @@ def _notebook() -> Any:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def _framed(page: str) -> str:
+    """A frame whose links stay within it: `#findings` alone would be the notebook's own."""
+    page = re.sub(r'(<a\b[^>]*\bhref=")#', r"\1about:srcdoc#", page)
+    attributes = f'title="SeqProbe report" sandbox style="{FRAME}" srcdoc="{escape(page)}"'
+    return f"<iframe {attributes}></iframe>"
 
 
 def _browse(report: Viewable) -> None:

@@ -1,0 +1,135 @@
+"""Markdown for pull requests says what it is given, and no text in it can do anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from seqprobe.contracts import Estimate
+from seqprobe.records import Check, Crossover, Steps
+from seqprobe.report import Comparison, Report
+from seqprobe_reports.markdown import MOST, escaped
+from seqprobe_reports.printable import printable
+
+GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+OURS = {"h2", "p", "strong", "ol", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
+MENTIONS = re.compile(r"@\w|#\w|GH-\d|https?://|www\.\w|:\w*[a-z]\w*:")
+ATTACKS = ["@you", "#12", "o/r#3", "GH-9", "http://a.bc", "www.a.bc", "a@b.cd", "[a](javascript:b)",
+           "![a](//b)", "<a href=x>", "</td>", "&lt;b>", "`a", "*a*", "__a__", "~~a~~", "a|b",
+           "\\|", "$a$", ":tada:", "[a][b]", "<!--", "a\n\n# b", "a\n- b", "\u202e"]  # fmt: skip
+
+
+def html(markdown: str) -> str:
+    rendered: str = GITHUB.render(markdown)
+    return rendered
+
+
+def text(markdown: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", html(markdown)))
+
+
+def tags(markdown: str) -> set[str]:
+    return set(re.findall(r"<([a-z0-9]+)", html(markdown)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(ATTACKS) | st.text(max_size=3), max_size=4).map("".join))
+def test_any_text_is_shown_as_it_is(hostile: str) -> None:
+    cell = f"a {escaped(hostile)} b"
+    page = f"1. **x**: {cell}\n\n| {cell} |\n|---|\n| {cell} |\n"
+    shown = text(page)
+    assert tags(page) == {"ol", "li", "strong", "table", "thead", "tbody", "tr", "th", "td"}
+    assert not MENTIONS.search(shown), shown
+    lines = [" ".join(line.split()) for line in shown.replace("\u200b", "").split("\n")]
+    plain = " ".join(f"a {printable(hostile)} b".split())
+    assert [line for line in lines if line] == [f"x: {plain}", plain, plain]
+
+
+def cells(markdown: str) -> list[list[str]]:
+    rows = re.findall(r"<tr>(.*?)</tr>", html(markdown), re.DOTALL)
+    return [[unescape(c) for c in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)] for row in rows]
+
+
+def with_value(report: Report) -> Report:
+    """As probes write checks down: the headline metric repeated."""
+    horizon = report["gradient-decay"].metrics["horizon"]
+    bounds = {"value": horizon.value, "interval": (horizon.low, horizon.high), "unit": "steps"}
+    return replace(report, checks=(replace(report.checks[0], **bounds), *report.checks[1:]))
+
+
+def test_one_model(report: Report) -> None:
+    markdown = with_value(report).render(".md")
+    shown = text(markdown)
+    assert "lstm.pt: problem. It sees 54 steps back; you asked about 100." in shown
+    assert (
+        "problem: Beyond 54 steps gradient-decay finds nothing. (horizon: 54 steps [48, 61])"
+        in shown
+    )
+    assert shown.count("Do this: Raise the forget-gate bias") == 2
+    head, first, *rest = cells(markdown)
+    assert head == ["check", "status", "value", "answer"]
+    answer = "The answer of gradient-decay in one sentence."
+    assert first == ["Gradient decay", "info", "horizon: 54 steps [48.6, 59.4]", answer]
+    assert ["Not run", "not run", "", "needs a GPU"] in rest
+    assert len(rest) == len(report.checks) - 1
+    assert re.findall(r"^\d\.", markdown, re.MULTILINE) == ["1.", "2."]
+
+
+def test_several_models_have_a_column_each(three: Sequence[Report]) -> None:
+    comparison = Comparison(tuple(with_value(report) for report in three))
+    markdown = comparison.render(".md")
+    head, first, *_ = cells(markdown)
+    assert head == ["check", "lstm.pt", "gru.pt", "attention.pt"]
+    assert first[2] == "info, horizon: 90 steps [81, 99]"
+    assert "seconds, forward: from" not in markdown  # these three cost in proportion
+    assert "is cheaper than" not in markdown
+
+
+def test_where_costs_cross_is_said(
+    report: Report, named: Callable[..., Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossed = Crossover("FLOPs", ("a", "b"), Estimate(96.0, "tokens", exact=True), "a", "b")
+    monkeypatch.setattr("seqprobe_reports.markdown.crossovers", lambda _reports: (crossed,))
+    markdown = Comparison((report, named("gru.pt"))).render(".md")
+    assert "FLOPs: from 96 tokens on b is cheaper than a." in text(markdown)
+
+
+def test_a_training_shows_its_first_and_last_checkpoint(three: Sequence[Report]) -> None:
+    markdown = Comparison(tuple(three), steps=Steps((1, 2, 3), "names")).render(".md")
+    assert "3 checkpoints of one training" in markdown
+    assert "gru.pt" not in markdown
+
+
+def test_hostile_reports_stay_text(hostile: Report) -> None:
+    markdown = hostile.render(".md")
+    assert tags(markdown) <= OURS
+    assert len(cells(markdown)) == len(hostile.checks) + 1
+    assert {len(row) for row in cells(markdown)} == {4}
+    assert text(markdown).count("alert(1)") >= 5
+    assert not MENTIONS.search(text(markdown))
+
+
+@pytest.mark.parametrize("letter", ["x", "€"])
+def test_never_longer_than_a_comment(letter: str, report: Report) -> None:
+    check = replace(report.checks[0], headline=letter * 100_000, title=letter * 999)
+    long = replace(report, checks=tuple(replace(check, id=f"c{i}") for i in range(300)))
+    markdown = long.render(".md")
+    assert MOST - 3000 < len(markdown.encode()) <= MOST
+    assert markdown.endswith("\n*Cut here: the page holds the rest.*\n")
+    assert {len(row) for row in cells(markdown)} == {4}
+
+
+def test_a_check_without_a_number_has_none(report: Report) -> None:
+    bare = Check("x", 1, "X", "?", "error", "failed", error="no")
+    assert cells(replace(report, checks=(bare,)).render(".md"))[1] == ["X", "error", "", "failed"]
+
+
+def test_notebooks_that_are_not_trusted_have_the_same(report: Report) -> None:
+    assert report._repr_markdown_() == report.render(".md")
