@@ -42,7 +42,7 @@ def render(
 
 def _suite(subject: Subject, fail_on: Gravity) -> Element:
     report = subject.report
-    suite = Element("testsuite", name=subject.name, **_timestamp(report.created))
+    suite = Element("testsuite", {"name": subject.name} | _timestamp(report.created))
     properties = SubElement(suite, "properties")
     for name, value in _provenance(subject, fail_on).items():
         SubElement(properties, "property", name=printable(name), value=printable(value))
