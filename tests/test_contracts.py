@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from seqprobe.contracts import Estimate, Measurement, Needs, Null, Observation, Probe, Series
+from seqprobe.contracts import (
+    Estimate,
+    Interval,
+    Measurement,
+    Needs,
+    Null,
+    Observation,
+    Probe,
+    Series,
+)
 
 
 def test_an_estimate_without_a_value_needs_a_reason():
@@ -26,9 +35,8 @@ def test_no_estimate_holds_nan_or_infinity(field, number):
 
 def test_an_infinite_sampled_value_becomes_a_lower_bound():
     null = Null("none", 0.0)
-    found = Estimate.sampled(
-        math.inf, "steps", (math.inf, math.inf), n=9, null=null, beyond="never", longest=64.0
-    )
+    about = Interval(math.inf, math.inf)
+    found = Estimate.sampled(math.inf, "steps", about, n=9, null=null, beyond="never", longest=64.0)
     assert (found.value, found.low, found.high, found.reason) == (None, 64.0, None, "never")
 
 

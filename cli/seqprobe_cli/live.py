@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from seqprobe.names import printable
 from seqprobe.results import Estimate
 from seqprobe.training.story import Story
 from seqprobe_reports import numbers
 from seqprobe_reports.chapters import Chapter, chapters
-from seqprobe_reports.printable import printable
 
 BARS, WIDTH, WIDE = "▁▂▃▄▅▆▇█", 24, 100
 _COLORS = {"problem": "red", "attention": "yellow"}

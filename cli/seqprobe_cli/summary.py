@@ -9,7 +9,7 @@ from seqprobe.errors import LostProcess
 
 if TYPE_CHECKING:
     from seqprobe.records import Assumption, Verification
-    from seqprobe.report import Comparison, Report
+    from seqprobe.report import Report
 
 GRAVEST_FIRST = ("problem", "attention")
 INTERRUPTED = 130
@@ -48,18 +48,6 @@ def _decided(taken: "Assumption") -> str:
     how = "fits the data best" if taken.decided_by == "likelihood" else "assumed"
     others = f"; {taken.alternatives_are}: {', '.join(taken.alternatives)}"
     return f"{taken.name} = {taken.value} ({how}{others if taken.alternatives else ''})"
-
-
-def show_crossovers(comparison: "Comparison") -> None:
-    """A line for each length at which another model becomes the cheaper one."""
-    crossed = [each for each in comparison.crossovers if each.length.value is not None]
-    for each in crossed:
-        click.echo(
-            f"{each.cost}: from {each.length.value:,.0f} tokens on {each.after} is cheaper "
-            f"than {each.before}"
-        )
-    if crossed:
-        click.echo()
 
 
 def why_cut_short(reports: Sequence["Report"]) -> str:

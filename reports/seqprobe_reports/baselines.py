@@ -22,13 +22,3 @@ def variants(metric: str, metrics: Collection[str]) -> dict[str, str]:
     """
     beside = {label: f"{metric}_{baseline}" for baseline, label in BASELINES.items()}
     return {ITSELF: metric} | {label: name for label, name in beside.items() if name in metrics}
-
-
-def is_baseline(metric: str, metrics: Collection[str]) -> bool:
-    """Whether it is shown beside another metric.
-
-    >>> [is_baseline(name, ["horizon", "horizon_iid", "gain_iid"]) for name in
-    ...  ("horizon", "horizon_iid", "gain_iid")]
-    [False, True, False]
-    """
-    return any(metric.removesuffix(f"_{each}") in {*metrics} - {metric} for each in BASELINES)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from seqprobe.records import is_baseline
 from seqprobe.results import Estimate
-from seqprobe_reports.baselines import is_baseline
 from seqprobe_reports.chapters import Chapter
 from seqprobe_reports.figures.over_steps import OverSteps, draw
 

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from seqprobe.contracts import Finding
-from seqprobe.records import Check, Steps
-from seqprobe.report import Report
+from seqprobe.names import printable
+from seqprobe.records import Check
+from seqprobe.report import Comparison, Report
 from seqprobe_reports import facts, numbers
-from seqprobe_reports.printable import printable
 from seqprobe_reports.sections import WITHOUT_RESULT, by_severity
 from seqprobe_reports.subjects import Subject, subjects
 
@@ -23,16 +23,14 @@ FAILS: dict[Gravity, tuple[str, ...]] = {
 }
 
 
-def render(
-    reports: Sequence[Report], _steps: Steps | None = None, fail_on: Gravity = "problem"
-) -> str:
+def render(what: Comparison | Sequence[Report], fail_on: Gravity = "problem") -> str:
     """One test suite per model, one test case per check.
 
     Findings at least as grave as `fail_on` are failures; less grave ones are said in the output of
     their test case. What did not run or does not apply is skipped.
     """
     suites = Element("testsuites", name="seqprobe")
-    for subject in subjects(reports):
+    for subject in subjects(what.reports if isinstance(what, Comparison) else what):
         suites.append(_suite(subject, fail_on))
     for count in ("tests", "failures", "errors"):
         suites.set(count, str(sum(int(suite.get(count, 0)) for suite in suites)))

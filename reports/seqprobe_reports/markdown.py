@@ -8,13 +8,14 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from seqprobe.diagnosis.comparison import crossovers
-from seqprobe.records import Check, Steps
-from seqprobe.report import Report
+from seqprobe.diagnosis.comparison import side_by_side
+from seqprobe.names import printable
+from seqprobe.records import Check
+from seqprobe.report import Comparison, Report
 from seqprobe_reports import numbers
-from seqprobe_reports.printable import printable
+from seqprobe_reports.compared import compared
 from seqprobe_reports.sections import by_severity, sections
-from seqprobe_reports.subjects import subjects
+from seqprobe_reports.subjects import on_view
 
 MOST = 60_000
 """Bytes; GitHub takes 65,536 characters in a comment."""
@@ -27,21 +28,20 @@ _LINKING = re.compile(r"@|#(?=\w)|GH-(?=\d)|www\.|:(?=//|\d*[a-z_][\w+-]*:|[+-]1
 _MARKUP = re.compile(r"[\\`*<|~$]|#(?!\w)|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
 
 
-def render(reports: Sequence[Report], steps: Steps | None = None) -> str:
+def render(what: Comparison | Sequence[Report]) -> str:
     """Verdict, findings and a table of all checks, shorter than GitHub's limit.
 
-    With `steps` the reports are those of one training: the first and the last one are shown.
+    Of several models also what differs; of checkpoints of one training the first and the last one
+    are shown.
     """
-    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
-    content = {
+    comparison = what if isinstance(what, Comparison) else side_by_side(what)
+    shown = on_view(comparison)
+    parts = sections(shown)
+    content = compared(comparison) | {
         "subjects": shown,
-        "checkpoints": len(reports) if steps else 0,
-        "sections": sections(shown),
-        "crossed": [
-            each
-            for each in crossovers([subject.named for subject in shown])
-            if steps is None and each.length.value is not None
-        ],
+        "steps": comparison.steps,
+        "sections": parts,
+        "titles": {part.id: part.text.title for part in parts},
     }
     return fitted(_environment().get_template("summary.md").render(content))
 
@@ -91,6 +91,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "amount": numbers.amount,
         "by_severity": by_severity,
+        "difference": numbers.difference,
         "estimate": numbers.estimate,
         "headline_number": headline_number,
     }

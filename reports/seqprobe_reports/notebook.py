@@ -9,26 +9,27 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
-from seqprobe.records import Steps
-from seqprobe.report import Report
+from seqprobe.diagnosis.advice import headline
+from seqprobe.report import Comparison, Report
 from seqprobe_reports.figures import reach_profile
 from seqprobe_reports.page import fitted
 from seqprobe_reports.quantities import QUANTITIES
 from seqprobe_reports.sections import SEVERITY
-from seqprobe_reports.subjects import Subject, subjects
+from seqprobe_reports.subjects import Subject, on_view
 
 
-def summary(reports: Sequence[Report], steps: Steps | None = None) -> str:
+def summary(what: Comparison | Sequence[Report]) -> str:
     """A piece of HTML without scripts or links, in the colours of the notebook around it.
 
-    With `steps` the reports are those of one training: the first and the last one are shown.
+    Of checkpoints of one training the first and the last one are shown.
     """
-    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
+    shown = on_view(what)
     css = (files("seqprobe_reports") / "static" / "summary.css").read_text("utf-8")
-    content = {
+    content: dict[str, object] = {
         "css": Markup(css),
         "subjects": shown,
-        "checkpoints": len(reports) if steps else 0,
+        "steps": what.steps if isinstance(what, Comparison) else None,
+        "advice": headline(what.advice) if isinstance(what, Comparison) and what.advice else "",
         "strips": [strip(subject.report) for subject in shown],
         "profile": Markup(_profile(shown)),
     }

@@ -70,6 +70,23 @@ def estimate(found: Estimate) -> str:
     return f"{value} ({_bound(found)})"
 
 
+def difference(found: Estimate) -> str:
+    """How much more, or less, with its interval; or at least how much.
+
+    >>> difference(Estimate(12.0, "steps", low=5.0, high=19.0))
+    '+12 steps [5, 19]'
+    >>> difference(Estimate.missing("steps", "no end in sight", low=146.0))
+    'at least 146 steps more'
+    """
+    if found.value is not None:
+        return f"{'+' if found.value > 0 else ''}{estimate(found)}"
+    if found.low is not None and found.low > 0:
+        return f"at least {amount(found.low, found.unit)} more"
+    if found.high is not None and found.high < 0:
+        return f"at least {amount(-found.high, found.unit)} less"
+    return "not estimable"
+
+
 def _bound(found: Estimate) -> str:
     low, high = found.low, found.high
     if low is not None and high is not None:

@@ -9,12 +9,13 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seqprobe.diagnosis.comparison import crossovers
+from seqprobe.diagnosis.comparison import side_by_side
 from seqprobe.errors import UsageError
 from seqprobe.records import Steps
-from seqprobe.report import Report
+from seqprobe.report import Comparison, Report
 from seqprobe_reports import facts, numbers
 from seqprobe_reports.chapters import Chapter, chapters
+from seqprobe_reports.compared import compared
 from seqprobe_reports.course import Course
 from seqprobe_reports.embedded import embedded
 from seqprobe_reports.figures import draw, reach_profile
@@ -29,17 +30,21 @@ BUDGET = 1_000_000
 """Above this many bytes the data tables are cut shorter."""
 
 
-def render(reports: Sequence[Report], steps: Steps | None = None) -> str:
+def render(what: Comparison | Sequence[Report]) -> str:
     """The page as one HTML text that needs nothing else, not even a network.
 
-    With `steps` the reports are those of one training: all of them over the steps, and the first
-    and the last one side by side.
+    Of checkpoints of one training all are shown over the steps, and the first and the last one side
+    by side.
     """
+    comparison = what if isinstance(what, Comparison) else side_by_side(what)
+    reports, steps = comparison.reports, comparison.steps
     if not reports:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
     shown = subjects(reports if steps is None else [reports[0], reports[-1]])
-    content = _content(shown) if steps is None else _content(shown) | over_steps(reports, steps)
-    return fitted("page.html", content | {"json": embedded(reports, steps)})
+    content = _content(shown) | compared(comparison)
+    if steps is not None:
+        content |= over_steps(reports, steps)
+    return fitted("page.html", content | {"json": embedded(comparison)})
 
 
 def fitted(template: str, content: dict[str, object]) -> str:
@@ -66,9 +71,9 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
         "profile": Markup(reach_profile.draw(shown).svg()),
         "quantities": QUANTITIES,
         "paradigm": ROWS,
-        "crossovers": crossovers([subject.named for subject in shown]),
         "sections": [part for part in parts if part.has_result],
         "without_result": [part for part in parts if not part.has_result],
+        "titles": {part.id: part.text.title for part in parts},
         "figures": {part.id: Markup(draw(part.id, shown)) for part in parts},
         "facts": {
             "model": facts.model(shown),
@@ -98,7 +103,6 @@ def over_steps(reports: Sequence[Report], steps: Steps) -> dict[str, object]:
     return {
         "steps": steps,
         "courses": {title: figure for title, figure in figures.items() if figure},
-        "crossovers": (),
     }
 
 
@@ -140,6 +144,7 @@ def _template_environment() -> Environment:
         "amount": numbers.amount,
         "by_severity": by_severity,
         "cell": numbers.cell,
+        "difference": numbers.difference,
         "duration": numbers.duration,
         "estimate": numbers.estimate,
         "number": numbers.number,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Finding, Series
-from seqprobe.records import Check
-from seqprobe_reports.baselines import is_baseline, variants
+from seqprobe.records import Check, is_baseline
+from seqprobe_reports.baselines import variants
 from seqprobe_reports.subjects import Subject
 
 WITHOUT_RESULT = ("not applicable", "not run", "error")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from seqprobe.contracts import Estimate, Series
+from seqprobe.names import distinct
 from seqprobe.records import Check
-from seqprobe.report import Report
-from seqprobe_reports.printable import printable
+from seqprobe.report import Comparison, Report
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,14 @@ class Subject:
         return self.table(id) if id in found.tables else None
 
 
+def on_view(what: Comparison | Sequence[Report]) -> tuple[Subject, ...]:
+    """Those that are shown side by side: all, or the first and the last one of a training."""
+    reports = what.reports if isinstance(what, Comparison) else what
+    over_steps = isinstance(what, Comparison) and what.steps is not None
+    return subjects([reports[0], reports[-1]] if over_steps else reports)
+
+
 def subjects(reports: Sequence[Report]) -> tuple[Subject, ...]:
     """Name the models by their files, numbered where two files share a name."""
-    names = distinct(printable(report.model.name) for report in reports)
+    names = distinct(report.model.name for report in reports)
     return tuple(Subject(name, report) for name, report in zip(names, reports, strict=True))
-
-
-def distinct(names: Iterable[str]) -> list[str]:
-    """Number the names that occur more than once.
-
-    >>> distinct(["a", "b", "a"])
-    ['a (1)', 'b', 'a (2)']
-    """
-    names = list(names)
-    total, seen = Counter(names), Counter[str]()
-    numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
-    return numbered

@@ -19,13 +19,14 @@ from seqprobe.checkpoints.settle import TOKENIZER, Task
 from seqprobe.contracts import Baseline, Probe
 from seqprobe.contracts import Stream as StreamName
 from seqprobe.diagnosis.case import Demands
-from seqprobe.diagnosis.comparison import side_by_side
+from seqprobe.diagnosis.comparison import over_steps, place_of, side_by_side
 from seqprobe.diagnosis.demands import demands
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.estimators.information import Effort
 from seqprobe.fingerprint import fingerprint
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.names import distinct
 from seqprobe.report import Comparison, Report
 from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
@@ -144,15 +145,18 @@ def compare(
     journal: str | Path | None = None,
     resume: bool = False,
     ranks: Ranks = ALONE,
+    baseline: str | None = None,
     **request: Any,
 ) -> Comparison:
     """Measure several models in the same way; arguments as for `analyze`.
 
     One folder with the checkpoints of a training is measured over its steps, on the same sequences.
+    Differences are those from `baseline`, a file's name; from the first model without one.
     """
     asked = Request(**request)
     training = _one_training(models)
     loaded = _of_one(training, asked) if training else [_loaded(model, asked) for model in models]
+    place_of(baseline, distinct(each.record.name for each in loaded[: 1 if training else None]))
 
     def part(index: int) -> Progress:
         def show(label: str, done: int, total: int) -> None:
@@ -169,7 +173,7 @@ def compare(
             each.report(part(index), ranks, partial(kept.of_pass, index))
             for index, each in enumerate(analyses)
         ]
-    return Comparison(tuple(reports), steps=training.steps) if training else side_by_side(reports)
+    return over_steps(reports, training.steps) if training else side_by_side(reports, baseline)
 
 
 def _loaded(model: Analysable, asked: Request) -> Loaded:

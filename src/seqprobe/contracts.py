@@ -23,6 +23,7 @@ from seqprobe.results import (
     Column,
     Estimate,
     Finding,
+    Interval,
     Measurement,
     Null,
     Series,
@@ -36,6 +37,7 @@ __all__ = [  # what is found belongs to the contracts, and can be read without t
     "Column",
     "Estimate",
     "Finding",
+    "Interval",
     "Measurement",
     "Null",
     "Series",
@@ -522,7 +524,9 @@ class Probe(ABC):
         """The measurement with the baselines' metrics and tables added under their names."""
         metrics, series = dict(own.metrics), list(own.series)
         for baseline, measured in baselines.items():
-            metrics |= {f"{name}_{baseline}": each for name, each in measured.metrics.items()}
+            metrics |= {
+                f"{name}_{baseline}": each.brief() for name, each in measured.metrics.items()
+            }
             series += [replace(table, id=f"{table.id}-{baseline}") for table in measured.series]
         return replace(own, metrics=metrics, series=tuple(series))
 

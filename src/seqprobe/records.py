@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from seqprobe.contracts import Estimate, Measurement, Null, Probe, Status
+from seqprobe.contracts import Baseline, Estimate, Measurement, Null, Probe, Status
 
 FLOOR = "predicts the data better than token frequencies alone"
+OWN_TEXT = "text sampled from the model itself"
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,27 @@ class Check:
             **more,
         )
 
+    @property
+    def own_metrics(self) -> dict[str, Estimate]:
+        """Those of the model itself, without those of its baselines."""
+        return {n: each for n, each in self.metrics.items() if not is_baseline(n, self.metrics)}
+
     @classmethod
     def without_result(cls, probe: type[Probe], status: Status, why: str) -> Check:
         """A check that did not apply, did not run, or failed."""
         error = why if status == "error" else ""
         return cls(**_identity(probe), status=status, headline=why, error=error)
+
+
+def is_baseline(metric: str, metrics: Collection[str]) -> bool:
+    """Whether it is another metric, measured on a baseline.
+
+    >>> [is_baseline(name, ["horizon", "horizon_iid", "gain_iid"]) for name in
+    ...  ("horizon", "horizon_iid", "gain_iid")]
+    [False, True, False]
+    """
+    others = {*metrics} - {metric}
+    return any(metric.removesuffix(f"_{each}") in others for each in get_args(Baseline))
 
 
 def _identity(probe: type[Probe]) -> dict[str, Any]:
@@ -198,6 +215,46 @@ class Crossover:
     length: Estimate
     before: str
     after: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much one number of a model differs from the same number of the baseline.
+
+    `models` are the baseline and the other one; `estimate` is the other's minus the baseline's, or
+    a bound of it. `paired`: both read the same sequences, and their influences were subtracted.
+    `chance`: of one at least as large if there were none; None where nothing was sampled or it is
+    not known. `clear`: exact and not zero, or there after Holm's correction for all that are tested
+    in the comparison.
+    """
+
+    check: str
+    metric: str
+    models: tuple[str, str]
+    estimate: Estimate
+    paired: bool = False
+    clear: bool = False
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which models something speaks for, by one measured number each.
+
+    `models` are those that no other one is better than beyond both intervals; all of them, or
+    none, where no difference was measured. `why_not` says why nothing can be told.
+    """
+
+    purpose: str
+    metric: str
+    models: tuple[str, ...]
+    evidence: Mapping[str, Estimate]
+    why_not: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether it speaks for some models and not for others."""
+        return 0 < len(self.models) < len(self.evidence)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from seqprobe.contracts import Finding, Series
+from seqprobe.embedded import embedded_json
 from seqprobe.errors import FileError, UsageError
+from seqprobe.names import distinct
 from seqprobe.records import (
+    Advice,
     Check,
     Crossover,
     DataRecord,
+    Difference,
     Environment,
     Figure,
     ModelRecord,
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
 COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
+GIVE = "Give the page or the JSON that `seqprobe analyze` wrote."
 T = TypeVar("T")
 
 
@@ -128,12 +134,17 @@ class Report(Viewable):
 class Comparison(Viewable):
     """Several models measured in the same way, on the same sequences.
 
-    `steps` where they are one model at several times of its training, in that order.
+    `steps` where they are one model at several times of its training, in that order; then the
+    differences are those of the last one from the first.
     """
 
     reports: tuple[Report, ...]
     crossovers: tuple[Crossover, ...] = ()
     steps: Steps | None = None
+    differences: tuple[Difference, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    caution: str = ""
+    """Why differences are not paired."""
     schema: Literal["seqprobe.comparison/1"] = COMPARISON
 
     def __post_init__(self) -> None:
@@ -143,13 +154,18 @@ class Comparison(Viewable):
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(repr(report.model.name) for report in self.reports)}>"
 
+    @property
+    def names(self) -> list[str]:
+        """Of the models, by their files; numbered where two files share a name."""
+        return distinct(report.model.name for report in self.reports)
+
     def to_json(self) -> str:
         """The JSON text of `seqprobe.comparison/1`: the reports, and where their costs cross."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
     @property
     def _contents(self) -> tuple[Any, ...]:
-        return self.reports, self.steps
+        return (self,)
 
     def _plain_html(self) -> str:
         return "".join(report._plain_html() for report in self.reports)
@@ -163,24 +179,35 @@ class Comparison(Viewable):
 
 
 def load_reports(path: str | Path) -> Report | Comparison:
-    """Read the JSON of a report or of a comparison."""
+    """Read a report or a comparison, from its JSON or from its page.
+
+    Raises:
+        FileError: there is none in the file; whatever is in it, nothing of it is run.
+    """
     path = Path(path)
     try:
-        contents = json.loads(path.read_bytes())
+        text = path.read_text("utf-8")
+        contents = _json(embedded_json(text) if text.lstrip().startswith("<") else text)
     except FileNotFoundError:
         raise FileError("no such report", where=str(path), do="Check the path.") from None
-    except (ValueError, OSError) as error:
-        raise FileError(
-            "not a JSON report",
-            where=path.name,
-            got=str(error),
-            do="Give the JSON that `seqprobe analyze --json` wrote.",
-        ) from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise FileError("not a report", where=path.name, got=str(error), do=GIVE) from error
     if not isinstance(contents, dict):
-        raise FileError("not a JSON report", where=path.name, got=type(contents).__name__)
+        raise FileError("not a report", where=path.name, got=type(contents).__name__, do=GIVE)
     if contents.get("schema") != COMPARISON:
         return Report.from_dict(contents, path.name)
     return _valid(Comparison, COMPARISON, contents, path.name)
+
+
+def _json(text: str) -> Any:
+    """Without NaN and infinity, which JSON does not have and reports may not hold."""
+
+    def finite(number: str) -> float:
+        if not math.isfinite(found := float(number)):
+            raise ValueError(f"{number[:20]} is not a number that a report may hold")
+        return found
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def _valid(kind: type[T], schema: str, contents: Mapping[str, Any], where: str) -> T:
@@ -192,7 +219,7 @@ def _valid(kind: type[T], schema: str, contents: Mapping[str, Any], where: str) 
             f"not a {schema} report",
             where=where,
             got=f"{first['msg']} at {'.'.join(map(str, first['loc'])) or 'the top'}",
-            do="Give the JSON that `seqprobe analyze --json` wrote.",
+            do=GIVE,
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,13 +29,28 @@ class Null:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Between what a number lies, and what each sequence has to do with it.
+
+    `spread` is its standard error. `influence`: how far the number would move, times the number of
+    sequences, if the sequence counted once more; of two numbers read off the same sequences it
+    tells how they vary together. Both are empty where they are not known.
+    """
+
+    low: float
+    high: float
+    spread: float | None = None
+    influence: tuple[float, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class Estimate:
     """One number with all that is needed to believe it.
 
     `low` and `high` bound it at `level`; one of them alone means unbounded on the other side.
     `n` counts independent sequences. `exact` values (counts, closed forms) need no interval.
     A `lower_bound` lies below the truth, however many sequences there are. `value` is None when it
-    cannot be estimated, and `reason` says why.
+    cannot be estimated, and `reason` says why. `spread` and `influence` are those of `Interval`.
     """
 
     value: float | None
@@ -49,9 +64,11 @@ class Estimate:
     exact: bool = False
     lower_bound: bool = False
     reason: str = ""
+    spread: float | None = None
+    influence: tuple[float, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "ceiling"):
+        for name in ("value", "low", "high", "ceiling", "spread"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"Estimate.{name} is {number}; use None with a reason")
@@ -68,7 +85,7 @@ class Estimate:
         cls,
         value: float,
         unit: str,
-        interval: tuple[float, float] | None,
+        interval: Interval | None,
         *,
         n: int,
         null: Null,
@@ -81,14 +98,19 @@ class Estimate:
         An infinite one is not estimable because of `beyond`; it is then at least `longest`, if
         that is given.
         """
-        low, high = (None, None) if interval is None else map(_finite, interval)
-        if low is None and interval is not None:
-            low = longest
-        known: dict[str, Any] = {"low": low, "high": high, "n": n, "null": null, "ceiling": ceiling}
+        known: dict[str, Any] = {"n": n, "null": null, "ceiling": ceiling}
+        if interval is not None:
+            low, high = _finite(interval.low), _finite(interval.high)
+            known |= {"low": longest if low is None else low, "high": high}
+            known |= {"spread": interval.spread, "influence": interval.influence}
         if not math.isfinite(value):
             return cls.missing(unit, beyond or "the value is not finite", **known)
         no_interval = f"{n} sequences are too few for an interval" if interval is None else ""
         return cls(float(value), unit, reason=no_interval, **known)
+
+    def brief(self) -> Estimate:
+        """Without the influence of single sequences, which only comparisons need."""
+        return replace(self, influence=())
 
     @property
     def status(self) -> Literal["not estimable", "saturated", "bound", "estimate"]:

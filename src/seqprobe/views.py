@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RENDERERS = "seqprobe.renderers"
-"""Entry points by file ending; each makes a text of several reports."""
+"""Entry points by file ending; each makes a text of a comparison, or of a row of reports."""
 VIEWS = "seqprobe.views"
 """Entry points `summary`, a few lines of HTML for a notebook, and `figure`, one for a paper."""
 FRAME = "width: 100%; height: 800px; border: 1px solid #8886; border-radius: 4px"

@@ -226,9 +226,9 @@ class TestReport:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "x.json: not a JSON report; got Expecting value"),
-            (b"{", "x.json: not a JSON report; got Expecting property name"),
-            (b"\xff\xfe\xfd", "x.json: not a JSON report"),
+            (b"", "x.json: not a report; got Expecting value"),
+            (b"{", "x.json: not a report; got Expecting property name"),
+            (b"\xff\xfe\xfd", "x.json: not a report"),
             (b'{"a": 1}', "x.json: not a seqprobe.report/1 report"),
             (b'{"schema": "seqprobe.report/1"}', "not a seqprobe.report/1 report; got Field requi"),
             (

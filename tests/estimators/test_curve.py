@@ -126,9 +126,9 @@ def test_intervals_hold_the_value_and_are_narrow(mean):
     assert low[0] == high[0] == 1
     assert (high / low)[1:].min() > 1.005
     assert (high / low).max() < 10
-    last, (lower, upper) = found.sampled(lambda curves: curves[:, -1])
+    last, about = found.sampled(lambda curves: curves[:, -1])
     assert last == found.relative[-1]
-    assert (lower, upper) == pytest.approx((math.log(low[-1]), math.log(high[-1])))
+    assert (about.low, about.high) == pytest.approx((math.log(low[-1]), math.log(high[-1])))
 
 
 def test_the_interval_of_a_geometric_mean_is_that_of_students_t():
@@ -138,6 +138,14 @@ def test_the_interval_of_a_geometric_mean_is_that_of_students_t():
     low, high = np.log(curve(DecayCurve.geometric, exact(logs)).interval())
     width = 2 * 2.0 * logs[:, 0].std(0, ddof=1) / math.sqrt(SEQUENCES)
     assert (high - low)[1:] == pytest.approx(width[1:], rel=0.1)
+
+
+def test_sequences_move_a_geometric_mean_by_how_far_each_of_them_falls():
+    logs = lognormal(np.random.default_rng(5))
+    found = curve(DecayCurve.geometric, exact(logs))
+    _, about = found.sampled(lambda curves: curves[:, -1])
+    falls = (logs[:, :, -1] - logs[:, :, 0]).mean(1)
+    assert about.influence == pytest.approx((falls - falls.mean()).tolist(), rel=1e-3, abs=1e-6)
 
 
 @both

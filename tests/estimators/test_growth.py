@@ -93,6 +93,6 @@ def test_the_interval_of_a_median_holds_it_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     held = 0
     for seed in range(300):
-        low, high = number_interval(resampled_medians(rng.exponential(size=(9, 1)), seed)[:, 0], 9)
-        held += low <= np.log(2) <= high
+        about = number_interval(resampled_medians(rng.exponential(size=(9, 1)), seed)[:, 0], 9)
+        held += about.low <= np.log(2) <= about.high
     assert 0.9 <= held / 300 <= 0.99

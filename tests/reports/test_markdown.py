@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from seqprobe.contracts import Estimate
-from seqprobe.records import Check, Crossover, Steps
+from seqprobe.names import printable
+from seqprobe.records import Advice, Check, Crossover, Difference, Steps
 from seqprobe.report import Comparison, Report
 from seqprobe_reports.markdown import MOST, escaped
-from seqprobe_reports.printable import printable
 
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 OURS = {"h2", "p", "strong", "ol", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
@@ -88,17 +88,27 @@ def test_several_models_have_a_column_each(three: Sequence[Report]) -> None:
     head, first, *_ = cells(markdown)
     assert head == ["check", "lstm.pt", "gru.pt", "attention.pt"]
     assert first[2] == "info, horizon: 90 steps [81, 99]"
-    assert "seconds, forward: from" not in markdown  # these three cost in proportion
-    assert "is cheaper than" not in markdown
 
 
-def test_where_costs_cross_is_said(
-    report: Report, named: Callable[..., Report], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crossed = Crossover("FLOPs", ("a", "b"), Estimate(96.0, "tokens", exact=True), "a", "b")
-    monkeypatch.setattr("seqprobe_reports.markdown.crossovers", lambda _reports: (crossed,))
-    markdown = Comparison((report, named("gru.pt"))).render(".md")
-    assert "FLOPs: from 96 tokens on b is cheaper than a." in text(markdown)
+def test_what_differs_is_said(report: Report, named: Callable[..., Report]) -> None:
+    length, apart = Estimate(96.0, "tokens", exact=True), Estimate(12.0, "steps", 5.0, 19.0, n=9)
+    changed = replace(named("gru.pt"), checks=(replace(report.checks[0], status="fine"),))
+    differ = Difference("gradient-decay", "horizon", ("lstm.pt", "gru.pt"), apart, clear=True)
+    comparison = Comparison(
+        (report, changed),
+        (Crossover("FLOPs", ("a", "b"), length, "a", "b"),),
+        differences=(differ, replace(differ, metric="at_distance", clear=False)),
+        advice=(Advice("a far past", "x.y", ("gru.pt",), {"lstm.pt": apart, "gru.pt": apart}),),
+        caution="Not paired, because.",
+    )
+    shown = text(comparison.render(".md"))
+    assert "Another status, Gradient decay: lstm.pt info, gru.pt fine" in shown
+    assert "Gradient decay, horizon: gru.pt +12 steps [5, 19] against lstm.pt" in shown
+    assert "at distance: gru.pt" not in shown
+    assert "For a far past: gru.pt" in shown
+    assert "FLOPs: from 96 tokens on b is cheaper than a." in shown
+    assert "Not paired, because." in shown
+    assert "Ahead by what was measured: gru.pt in a far past." in comparison._repr_html_()
 
 
 def test_a_training_shows_its_first_and_last_checkpoint(three: Sequence[Report]) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 
 from seqprobe.errors import UsageError
-from seqprobe.records import Steps
-from seqprobe.report import Report
+from seqprobe.report import Comparison, Report
 from seqprobe_reports.figures import (
     attention,
     bottleneck,
@@ -28,7 +27,7 @@ from seqprobe_reports.figures import (
     window,
 )
 from seqprobe_reports.figures.drawing import Drawing
-from seqprobe_reports.subjects import Subject, subjects
+from seqprobe_reports.subjects import Subject, on_view
 
 PROFILE = "reach-profile"
 
@@ -57,15 +56,15 @@ def draw(check: str, shown: Sequence[Subject]) -> str:
     return drawing.svg() if drawing else ""
 
 
-def figure(name: str, reports: Sequence[Report], steps: Steps | None = None) -> Figure:
+def figure(name: str, what: Comparison | Sequence[Report]) -> Figure:
     """The figure of a check, or the reach profile, for a paper.
 
-    With `steps` the reports are those of one training: the first and the last one are drawn.
+    Of checkpoints of one training the first and the last one are drawn.
 
     Raises:
         UsageError: there is no such figure.
     """
-    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
+    shown = on_view(what)
     known = {PROFILE: reach_profile.draw, **FIGURES}
     drawing = known[name](shown) if name in known else None
     if drawing is None:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas
 
 from seqprobe.contracts import Series
+from seqprobe.names import distinct
 from seqprobe_reports.figures.svg import PALETTE, label
-from seqprobe_reports.subjects import Subject, distinct
+from seqprobe_reports.subjects import Subject
 
 
 @dataclass(frozen=True)

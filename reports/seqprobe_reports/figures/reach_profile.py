@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from seqprobe.contracts import Estimate
+from seqprobe.names import distinct
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.axes import asked, legend_columns, over_log_distance
 from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.svg import INK, MARKERS, PALETTE, label
 from seqprobe_reports.quantities import QUANTITIES, profile
-from seqprobe_reports.subjects import Subject, distinct
+from seqprobe_reports.subjects import Subject
 
 TITLE = "Reach profile: how far back each model sees"
 

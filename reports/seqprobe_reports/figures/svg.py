@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import seaborn
 
-from seqprobe_reports.printable import printable
+from seqprobe.names import printable
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676")
 DASHES: tuple[Any, ...] = ("", (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1, 1, 1))

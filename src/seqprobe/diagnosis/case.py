@@ -41,7 +41,8 @@ class Case:
         """A metric named `check.metric`, whatever it can support."""
         check, name = metric.split(".")
         measurement = self.measurements.get(check)
-        return measurement.metrics.get(name) if measurement else None
+        found = measurement.metrics.get(name) if measurement else None
+        return found.brief() if found else None
 
 
 Rule = Callable[[Case], Iterable[Finding]]

@@ -1,66 +1,89 @@
-"""Several models side by side: from which length on one is cheaper than the other."""
+"""Several models side by side: what differs, by how much, and what follows for their use."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from seqprobe.contracts import Estimate, Series
+from seqprobe.diagnosis.advice import advice
+from seqprobe.diagnosis.crossovers import crossovers
+from seqprobe.diagnosis.differences import differences, why_unpaired
 from seqprobe.errors import UsageError
-from seqprobe.estimators.growth import Law, cost, crossing, law
-from seqprobe.records import Crossover
+from seqprobe.names import distinct
+from seqprobe.records import Steps
 from seqprobe.report import Comparison, Report, load_reports
 
 
-class Cost(NamedTuple):
-    """A column of a table over length; `bounds` are those of its interval, if it was timed."""
+def side_by_side(reports: Sequence[Report], baseline: str | None = None) -> Comparison:
+    """The reports, and all that can be said of them together.
 
-    name: str
-    table: str
-    column: str
-    bounds: tuple[str, str] | None = None
+    Models bear the names of their files, numbered where two are the same. Differences are those
+    from `baseline`, by its name; from the first model without one.
 
-
-COSTS = (
-    Cost("FLOPs", "sequential-depth", "flops"),
-    Cost("longest chain of operators", "sequential-depth", "depth"),
-    Cost("bytes carried", "memory", "carried"),
-    Cost("bytes kept for training", "memory", "training"),
-    *[
-        Cost(f"seconds, {way}", "throughput", f"{way}_seconds", (f"{way}_low", f"{way}_high"))
-        for way in ("forward", "training", "decoding")
-    ],
-)
-
-
-BEYOND = 1.01
+    Raises:
+        UsageError: no model of that name.
+    """
+    named = _named(reports)
+    first = place_of(baseline, [report.model.name for report in named])
+    others = [report for index, report in enumerate(named) if index != first]
+    return Comparison(
+        tuple(reports),
+        crossovers(named),
+        differences=differences([named[first], *others]) if named else (),
+        advice=advice(named),
+        caution=why_unpaired(named),
+    )
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """One cost of one model: its laws through the values and through what bounds them."""
-
-    model: str
-    lengths: np.ndarray
-    middle: Law
-    low: Law
-    high: Law
+def over_steps(reports: Sequence[Report], steps: Steps) -> Comparison:
+    """One model at several times of its training; its last number less its first."""
+    first, last = _named([reports[0], reports[-1]])
+    apart = differences([first, last]) if len(reports) > 1 else ()
+    return Comparison(tuple(reports), steps=steps, differences=apart)
 
 
-def side_by_side(reports: Sequence[Report]) -> Comparison:
-    """The reports and where their costs cross."""
-    return Comparison(tuple(reports), crossovers(reports))
+def comparison_of(paths: Sequence[str | Path], baseline: str | None = None) -> Comparison:
+    """Put reports that were written earlier side by side, if they measured the same.
 
-
-def comparison_of(paths: Sequence[str | Path]) -> Comparison:
-    """Put reports that were written earlier side by side, if they measured on the same data."""
+    Args:
+        paths: of JSON files or pages, each with a report or a comparison.
+        baseline: as in `side_by_side`.
+    """
     read = [load_reports(path) for path in paths]
     reports = [
         r for each in read for r in (each.reports if isinstance(each, Comparison) else [each])
     ]
+    _same_data(reports)
+    _same_versions(reports)
+    return side_by_side(reports, baseline)
+
+
+def place_of(baseline: str | None, names: Sequence[str]) -> int:
+    """Which of the models it is.
+
+    Raises:
+        UsageError: none of them.
+    """
+    if baseline is None:
+        return 0
+    if baseline not in names:
+        raise UsageError(
+            "no model of that name to be the baseline",
+            got=repr(baseline),
+            expected=f"one of {', '.join(names)}",
+            do="Give --baseline the name of one of the files.",
+        )
+    return names.index(baseline)
+
+
+def _named(reports: Sequence[Report]) -> list[Report]:
+    names = distinct(report.model.name for report in reports)
+    return [
+        replace(report, model=replace(report.model, name=name))
+        for report, name in zip(reports, names, strict=True)
+    ]
+
+
+def _same_data(reports: Sequence[Report]) -> None:
     for what in ("source", "sha256"):
         found = {getattr(report.data, what) for report in reports}
         if len(found) > 1:
@@ -70,82 +93,19 @@ def comparison_of(paths: Sequence[str | Path]) -> Comparison:
                 expected="the same data in all of them",
                 do="Measure all models again with the same --data.",
             )
-    return side_by_side(reports)
 
 
-def crossovers(reports: Sequence[Report]) -> tuple[Crossover, ...]:
-    """For each cost and each pair of models the length at which the cheaper one changes."""
-    found = []
-    for each in COSTS:
-        curves = [curve for report in reports if (curve := _curve(report, each)) is not None]
-        found += [_crossover(each, *pair) for pair in combinations(curves, 2)]
-    return tuple(found)
-
-
-def _curve(report: Report, each: Cost) -> _Curve | None:
-    table = next((table for table in report.tables if table.id == each.table), None)
-    if table is None or each.column not in [column.name for column in table.columns]:
-        return None
-    lengths = _numbers(table, "length")
-    columns = (each.column, *(each.bounds or (each.column, each.column)))
-    middle, low, high = (law(lengths, _numbers(table, name)) for name in columns)
-    if middle is None or low is None or high is None:
-        return None
-    return _Curve(report.model.name, lengths, middle, low, high)
-
-
-def _numbers(table: Series, column: str) -> np.ndarray:
-    return np.array(table.column(column), dtype=np.float64)
-
-
-def _crossover(each: Cost, first: _Curve, second: _Curve) -> Crossover:
-    low = max(first.lengths[0], second.lengths[0])
-    high = min(first.lengths[-1], second.lengths[-1])
-    length = crossing(first.middle, second.middle, low, high)
-    beyond = high if length is None else length * BEYOND
-    start, end = (_cheaper(first, second, n) for n in (low, beyond))
-    estimate = (
-        _none(first, second, low, high)
-        if length is None
-        else _found(length, each, first, second, (low, high))
-    )
-    return Crossover(each.name, (first.model, second.model), estimate, start, end)
-
-
-def _found(
-    length: float, each: Cost, first: _Curve, second: _Curve, within: tuple[float, float]
-) -> Estimate:
-    if each.bounds is None:
-        return Estimate(length, "tokens", exact=True)
-    ends = [
-        crossing(a, b, *within) for a, b in ((first.low, second.high), (first.high, second.low))
-    ]
-    bounds = sorted(end for end in ends if end is not None)
-    if len(bounds) < 2:
-        reason = "within their intervals they may as well not cross in the measured range"
-        return Estimate(length, "tokens", reason=reason)
-    return Estimate(length, "tokens", bounds[0], bounds[-1])
-
-
-def _none(first: _Curve, second: _Curve, low: float, high: float) -> Estimate:
-    """No crossover where it was measured; which one is cheaper there, and by how much."""
-    where = f"no crossover between {low:.0f} and {high:.0f} tokens"
-    cheaper = _cheaper(first, second, high)
-    if not cheaper:
-        return Estimate.missing("tokens", f"{where}: both cost the same", exact=True)
-    costs = [_at(curve, high) for curve in (first, second)]
-    times = max(costs) / min(costs)
-    because = f"{where}: {cheaper} is cheaper, {times:.3g} times at {high:.0f}"
-    return Estimate.missing("tokens", because, exact=True)
-
-
-def _cheaper(first: _Curve, second: _Curve, length: float) -> str:
-    """Which model costs less there; none if they cost the same."""
-    a, b = _at(first, length), _at(second, length)
-    if np.isclose(a, b):
-        return ""
-    return first.model if a < b else second.model
-
-
-def _at(curve: _Curve, length: float) -> float:
-    return float(cost(curve.middle, np.array([length]))[0])
+def _same_versions(reports: Sequence[Report]) -> None:
+    """A check that measures something else under the same name is no match."""
+    versions: dict[str, set[int]] = {}
+    for report in reports:
+        for check in report.checks:
+            versions.setdefault(check.id, set()).add(check.version)
+    for id, found in versions.items():
+        if len(found) > 1:
+            raise UsageError(
+                f"the reports have different versions of {id}",
+                got=f"versions {' and '.join(map(str, sorted(found)))}",
+                expected="the same version of each check in all of them",
+                do="Measure the older ones again with this version of SeqProbe.",
+            )

@@ -19,6 +19,7 @@ from seqprobe.estimators.bootstrap import (
 )
 from seqprobe.estimators.decay import Fit, fit_decay
 from seqprobe.estimators.projection import log_bias, log_error
+from seqprobe.results import Interval
 
 Curves = Float64[np.ndarray, "_ distances"]
 
@@ -57,6 +58,8 @@ class DecayCurve:
     scale: float
     sequences: int
     floor: float = -math.inf
+    seed: int = 0
+    """Of the draws behind `replicates`."""
 
     @classmethod
     def geometric(cls, norms: SquaredNorms, floor: float, seed: int) -> "DecayCurve":
@@ -71,7 +74,7 @@ class DecayCurve:
 
         again = (_again(part, seed) for part in (some, spread, lost.astype(np.float64)))
         once = (part.mean(0, keepdims=True) for part in (some, spread, lost))
-        return cls._relative_to_zero(mean(*once), mean(*again), len(logs), floor)
+        return cls._relative_to_zero(mean(*once), mean(*again), len(logs), floor, seed)
 
     @classmethod
     def root_mean_square(cls, norms: SquaredNorms, floor: float, seed: int) -> "DecayCurve":
@@ -82,15 +85,15 @@ class DecayCurve:
         with np.errstate(divide="ignore"):
             once = np.log(squares.mean(0, keepdims=True)) + shift
             again = np.log(_again(squares, seed)) + shift
-        return cls._relative_to_zero(once, again, len(squares), floor)
+        return cls._relative_to_zero(once, again, len(squares), floor, seed)
 
     @classmethod
     def _relative_to_zero(
-        cls, once: Curves, again: Curves, sequences: int, floor: float
+        cls, once: Curves, again: Curves, sequences: int, floor: float, seed: int
     ) -> "DecayCurve":
         with np.errstate(invalid="ignore"):
             relative, replicates = (0.5 * (logs - logs[:, :1]) for logs in (once, again))
-        return cls(relative[0], replicates, 0.5 * float(once[0, 0]), sequences, floor)
+        return cls(relative[0], replicates, 0.5 * float(once[0, 0]), sequences, floor, seed)
 
     @cached_property
     def fits(self) -> list[Fit]:
@@ -107,14 +110,12 @@ class DecayCurve:
         """The longest distance."""
         return len(self.relative) - 1
 
-    def sampled(
-        self, statistic: Callable[[Curves], np.ndarray]
-    ) -> tuple[float, tuple[float, float] | None]:
+    def sampled(self, statistic: Callable[[Curves], np.ndarray]) -> tuple[float, Interval | None]:
         """A number read off each of many curves, and its interval."""
         value = float(statistic(self.relative[None])[0])
         if not len(self.replicates):
             return value, None
-        return value, number_interval(statistic(self.replicates), self.sequences)
+        return value, number_interval(statistic(self.replicates), self.sequences, self.seed)
 
     def interval(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the relative curve itself, not of its logarithm."""

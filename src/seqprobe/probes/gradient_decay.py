@@ -17,6 +17,7 @@ from seqprobe.contracts import (
     Estimate,
     Evidence,
     Gradients,
+    Interval,
     Measurement,
     Needs,
     Null,
@@ -120,11 +121,10 @@ class GradientDecay(Probe):
         """Whether half-life or horizon is still known too roughly."""
         return any(self._rough(*output.sampled(each)) for each in (half_lives, horizons))
 
-    def _rough(self, value: float, interval: tuple[float, float] | None) -> bool:
+    def _rough(self, value: float, interval: Interval | None) -> bool:
         if interval is None:
             return True
-        low, high = interval
-        return high - low > 2 * self.precision * value
+        return interval.high - interval.low > 2 * self.precision * value
 
     def observe(self, observation: Observation) -> Evidence:
         derivatives = observation.derivatives
@@ -297,7 +297,7 @@ def _half_life(curve: DecayCurve) -> Estimate:
     if not curve.relative[1:2].max() > -math.inf:
         return Estimate.missing("steps", "no gradient arrives from any earlier input")
     value, about = curve.sampled(half_lives)
-    flat = about is not None and not math.isfinite(about[1])
+    flat = about is not None and not math.isfinite(about.high)
     return Estimate.sampled(
         math.inf if flat else value, "steps", about, n=curve.sequences,
         null=Null("memoryless model", 0.0), longest=float(curve.window - 1),

@@ -167,7 +167,7 @@ def _exponent(rows: Float64[np.ndarray, " sequences"], seed: int) -> Estimate:
     if not np.isfinite(rows).all():
         because = "every direction is annihilated: the state does not depend on the one before"
         return Estimate.missing("nats/step", because, n=len(rows), null=null)
-    about = number_interval(resampled_means(rows[:, None], seed)[:, 0], len(rows))
+    about = number_interval(resampled_means(rows[:, None], seed)[:, 0], len(rows), seed)
     return Estimate.sampled(float(rows.mean()), "nats/step", about, n=len(rows), null=null)
 
 
@@ -190,7 +190,7 @@ def _rank(evidence: Evidence, distance: int, seed: int) -> Estimate:
     """At the measured distance that is nearest to the one asked about, and not above it."""
     distances, rows = evidence["distances"][0], evidence["rank"]
     index = int(np.flatnonzero(distances <= distance)[-1])
-    about = number_interval(resampled_means(rows, seed)[:, index], len(rows))
+    about = number_interval(resampled_means(rows, seed)[:, index], len(rows), seed)
     null = Null("memoryless model", 0.0)
     value = float(rows[:, index].mean())
     found = Estimate.sampled(value, "directions", about, n=len(rows), null=null)
@@ -204,7 +204,8 @@ def _transient(evidence: Evidence, seed: int) -> Estimate:
     null = Null("a contraction", 1.0)
     value = float(np.exp(rows.mean(0).max()))
     again = np.exp(_means(rows, seed).max(1))
-    return Estimate.sampled(value, "", number_interval(again, len(rows)), n=len(rows), null=null)
+    about = number_interval(again, len(rows), seed)
+    return Estimate.sampled(value, "", about, n=len(rows), null=null)
 
 
 def _means(rows: Rows, seed: int) -> np.ndarray:
@@ -286,5 +287,5 @@ def _primacy(norm: Rows, seed: int) -> Estimate:
         because = "most earlier inputs have no influence at all"
         return Estimate.missing("", because, n=len(norm), null=null)
     ratio = np.exp(norm[:, -1] - median)
-    about = number_interval(resampled_means(ratio[:, None], seed)[:, 0], len(ratio))
+    about = number_interval(resampled_means(ratio[:, None], seed)[:, 0], len(ratio), seed)
     return Estimate.sampled(float(ratio.mean()), "", about, n=len(ratio), null=null)

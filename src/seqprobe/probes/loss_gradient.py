@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64
 from seqprobe.contracts import (
     Estimate,
     Evidence,
+    Interval,
     Measurement,
     Needs,
     Null,
@@ -119,14 +120,15 @@ def _typical(values: Float64[np.ndarray, " sequences"], null: Null, without: str
     if not len(values):
         return Estimate.missing("", without, null=null)
     value, low, high = geometric_mean(values[:, None])[:, 0]
-    interval = None if len(values) < FEWEST_SEQUENCES else (float(low), float(high))
+    interval = None if len(values) < FEWEST_SEQUENCES else Interval(float(low), float(high))
     return Estimate.sampled(float(value), "", interval, n=len(values), null=null)
 
 
 def _not_finite(finite: Bool[np.ndarray, " sequences"]) -> Estimate:
     count, bad = len(finite), int((~finite).sum())
     null = Null("finite gradients", 0.0)
-    return Estimate.sampled(bad / count, "", share_interval(bad, count), n=count, null=null)
+    interval = Interval(*share_interval(bad, count))
+    return Estimate.sampled(bad / count, "", interval, n=count, null=null)
 
 
 def _headline(metrics: Mapping[str, Estimate]) -> str:

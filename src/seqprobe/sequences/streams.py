@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqprobe.errors import UsageError
+from seqprobe.records import OWN_TEXT
 from seqprobe.sequences.corpus import Corpus
 from seqprobe.sequences.generator import generator
 from seqprobe.sequences.tokenizers.held_out import held_out_tokens, other_tokens
@@ -251,7 +252,7 @@ class SampledStream:
     seed: int = 0
     sequences: int = 32
     length: int = 256
-    source: str = "text sampled from the model itself"
+    source: str = OWN_TEXT
     sha256: str = ""
     tokenization: str = "tokens"
     split: str = ""

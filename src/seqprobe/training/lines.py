@@ -47,7 +47,7 @@ class Line:
         return replace(
             line,
             headline=found.headline,
-            metrics=found.metrics,
+            metrics={name: each.brief() for name, each in found.metrics.items()},
             warnings=found.warnings,
             table=thinned(found.series[0]) if found.series else None,
         )

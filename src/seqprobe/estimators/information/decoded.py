@@ -56,8 +56,12 @@ class DecodedBits:
         return mean
 
     @cached_property
+    def _again(self) -> Float64[np.ndarray, "resamples lags"]:
+        return resampled_means(self.held_out, self.seed)
+
+    @cached_property
     def _interval(self) -> tuple[np.ndarray, np.ndarray]:
-        return curve_interval(resampled_means(self.held_out, self.seed), len(self.held_out))
+        return curve_interval(self._again, len(self.held_out))
 
     @property
     def low(self) -> Float64[np.ndarray, " lags"]:
@@ -107,7 +111,7 @@ class DecodedBits:
         kept = slice(0, int(min(self.entry(self.low), len(self.entropy))))
         rows, n = self.held_out[:, kept].sum(1) * share, len(self.held_out)
         null = Null(NULL, float(self.null[:, kept].sum(1).mean()) * share)
-        interval = number_interval(resampled_means(rows[:, None], self.seed)[:, 0], n)
+        interval = number_interval(resampled_means(rows[:, None], self.seed)[:, 0], n, self.seed)
         most = ceiling if math.isfinite(ceiling) else None
         found = Estimate.sampled(float(rows.mean()), "bits", interval, n=n, null=null, ceiling=most)
         return replace(found, lower_bound=True)
@@ -159,15 +163,15 @@ class DecodedBits:
         return tuple(self._estimate(lag) for lag in range(len(self.lower)))
 
     def _estimate(self, lag: int) -> Estimate:
+        n = len(self.held_out)
         if self.reasons[lag]:
-            return Estimate.missing("bits", self.reasons[lag], n=len(self.held_out))
-        return Estimate(
+            return Estimate.missing("bits", self.reasons[lag], n=n)
+        found = Estimate.sampled(
             float(self.lower[lag]),
             "bits",
-            float(self.low[lag]),
-            float(self.high[lag]),
-            n=len(self.held_out),
+            number_interval(self._again[:, lag], n, self.seed),
+            n=n,
             null=Null(NULL, float(self.null[:, lag].mean()), None, float(self.band[lag])),
             ceiling=float(self.entropy[lag]) if np.isfinite(self.entropy[lag]) else None,
-            lower_bound=True,
         )
+        return replace(found, lower_bound=True)

@@ -60,4 +60,4 @@ def _largest_bits(
     bits = terms / math.log(2)
     interval = number_interval(replicates(pairs, bits, seed).max(1), pairs.count)
     assert interval is not None  # pairs of too few sequences are refused
-    return float(bits.mean(0).max()), *interval
+    return float(bits.mean(0).max()), interval.low, interval.high

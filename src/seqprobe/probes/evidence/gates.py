@@ -45,10 +45,10 @@ def metrics(evidence: Evidence) -> dict[str, Estimate]:
     if not shares:
         return {}
     rows = np.mean(shares, axis=0)
-    value, again = (_median(part) for part in (rows.mean(0)[None], resampled_means(rows)))
+    value, again = (_median(part) for part in (rows.mean(0)[None], resampled_means(rows, seed=0)))
     return {
         "gate_time_constant": Estimate.sampled(
-            float(value[0]), "steps", number_interval(again, len(rows)), n=len(rows),
+            float(value[0]), "steps", number_interval(again, len(rows), seed=0), n=len(rows),
             null=Null("gates that keep nothing", 0.0), longest=float(rows.shape[1] - 1),
             beyond=f"half of the gates keep their state for more than {rows.shape[1] - 1} steps",
         )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from seqprobe.contracts import Estimate, Null
+from seqprobe.contracts import Estimate, Interval, Null
 from seqprobe.estimators.information import DecodedBits
 from seqprobe.estimators.information.decoded import NULL
 
@@ -95,7 +95,7 @@ class Kept:
         bits, longest = self.bits, self._lags - 1
         held = bits.entry(bits.low)
         return Estimate.sampled(
-            held, "steps", (held, bits.entry(bits.high)), n=len(bits.held_out),
+            held, "steps", Interval(held, bits.entry(bits.high)), n=len(bits.held_out),
             longest=float(longest), null=Null(NULL, bits.entry(bits.null.mean(0))),
             beyond=f"the state still holds something at {longest} steps, the longest measured",
         )  # fmt: skip

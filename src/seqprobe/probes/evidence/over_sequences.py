@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from seqprobe.contracts import Estimate, Null
+from seqprobe.contracts import Estimate, Interval, Null
 from seqprobe.estimators.bootstrap import (
     FEWEST_SEQUENCES,
     curve_interval,
@@ -31,7 +31,7 @@ def estimated(
     """
     rows = rows.astype(np.float64)  # single precision is enough for evidence, not for means
     value = float(statistic(rows.mean(0, keepdims=True))[0])
-    interval = number_interval(statistic(resampled_means(rows, seed)), len(rows))
+    interval = number_interval(statistic(resampled_means(rows, seed)), len(rows), seed)
     return Estimate.sampled(
         value, unit, interval, n=len(rows), null=null, beyond=beyond, longest=longest
     )
@@ -46,7 +46,7 @@ def estimated_mean(
     ceiling: float | None = None,
 ) -> Estimate:
     """The mean of one number per sequence."""
-    interval = number_interval(resampled_means(rows[:, None], seed)[:, 0], len(rows))
+    interval = number_interval(resampled_means(rows[:, None], seed)[:, 0], len(rows), seed)
     return Estimate.sampled(
         float(rows.mean()), unit, interval, n=len(rows), null=null, ceiling=ceiling
     )
@@ -65,5 +65,5 @@ def typical(values: Float[np.ndarray, " sequences"], null: Null, without: str) -
     if not len(values):
         return Estimate.missing("", without, null=null)
     value, low, high = geometric_mean(values[:, None])[:, 0]
-    interval = None if len(values) < FEWEST_SEQUENCES else (float(low), float(high))
+    interval = None if len(values) < FEWEST_SEQUENCES else Interval(float(low), float(high))
     return Estimate.sampled(float(value), "", interval, n=len(values), null=null)

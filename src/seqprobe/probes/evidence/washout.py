@@ -75,11 +75,11 @@ def estimates(apart: Squares, size: np.ndarray, precision: float, seed: int) -> 
     steps = last_crossings(curves, math.log(WASHED))
     return {
         "washout_rate": Estimate.sampled(
-            rates[0], "nats/step", number_interval(rates[1:], n), n=n, null=Null(SAME, None),
+            rates[0], "nats/step", number_interval(rates[1:], n, seed), n=n, null=Null(SAME, None),
             beyond="the distance is above rounding at fewer than five steps",
         ),
         "washout_steps": Estimate.sampled(
-            steps[0], "steps", number_interval(steps[1:], n), n=n,
+            steps[0], "steps", number_interval(steps[1:], n, seed), n=n,
             null=Null(SAME, 0.0), longest=longest,
             beyond=f"more than a thousandth is left after {longest:.0f} steps, the most measured",
         ),
