@@ -35,8 +35,9 @@ def show(report: "Report") -> None:
     asked = [f for f in report.findings if f.rule.startswith("need-")]
     grave = [f for f in report.findings if f.status in GRAVEST_FIRST and f not in asked]
     for finding in (*asked, *grave[:3]):
+        said = f"{finding.statement} {finding.consequence}".rstrip()
         remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
-        click.echo(f"  {finding.status}: {finding.statement}{remedy}")
+        click.echo(f"  {finding.status}: {said}{remedy}")
 
 
 def _said(step: "Verification") -> str:

@@ -12,7 +12,8 @@ import torch
 
 from seqprobe.contracts import Finding, Status
 from seqprobe.diagnosis.case import Case, Demands
-from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
+from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
+from seqprobe.diagnosis.verdict import verdict
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
     FLOOR,
@@ -50,10 +51,19 @@ def assemble(
 ) -> Report:
     """Write down measurements, draw conclusions, and say how it all came about."""
     measured = {o.probe.id: o.measurement for o in result.outcomes if o.measurement is not None}
-    case = Case(measured, distance, model.family, record.nonfinite, demands)
+    bits, floor = _loss_and_floor(model, data, length)
+    case = Case(
+        measured,
+        distance,
+        model.family,
+        record.nonfinite,
+        demands,
+        dtypes=record.stored or record.dtypes,
+        length=length,
+        predicts=None if bits is None or floor is None else bits < floor,
+    )
     findings = diagnose(case)
     checks = tuple(_check(outcome, findings) for outcome in result.outcomes)
-    bits, floor = _loss_and_floor(model, data, length)
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
@@ -68,7 +78,7 @@ def assemble(
             ),
         ),
         data=_data_record(data, result, length, floor),
-        verdict=_verdict(headline(case), findings, checks),
+        verdict=_verdict(verdict(case, findings), findings, checks),
         findings=findings,
         checks=checks,
         figures=tuple(_figure(check) for check in checks if check.figures),

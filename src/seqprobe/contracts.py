@@ -116,13 +116,15 @@ class Carried:
     """Bytes to keep of one sequence so that it can be read on, step by step.
 
     `state` does not grow, `per_token` is kept for each token read. `told_by` says how it is known;
-    None and `reason` where it is not.
+    None and `reason` where it is not. `linear` is what linear attention would keep in place of keys
+    and values: a matrix per head; None where heads are not known.
     """
 
     state: int | None
     per_token: int | None
     told_by: str = ""
     reason: str = ""
+    linear: int | None = None
 
 
 @runtime_checkable

@@ -150,7 +150,10 @@ class Verification:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """Which model was measured. `plan` is what was recognised: embedding, mixers, sites, head."""
+    """Which model was measured. `plan` is what was recognised: embedding, mixers, sites, head.
+
+    `dtypes` are the number types that it was measured in, `stored` those of its file.
+    """
 
     name: str
     family: str
@@ -165,6 +168,7 @@ class ModelRecord:
     unsafe_pickle: bool = False
     tied: tuple[str, ...] = ()
     nonfinite: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     verification: tuple[Verification, ...] = ()
 

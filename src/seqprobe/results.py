@@ -236,7 +236,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule concludes: what, so what, do this; and what would show it to be wrong."""
+    """What a rule concludes, and what would show it to be wrong.
+
+    `statement` is what was measured, `consequence` so what, `remedy` what to do.
+    """
 
     rule: str
     check: str
@@ -249,3 +252,4 @@ class Finding:
     reference: str
     remedy: str
     falsified_by: str
+    consequence: str = ""

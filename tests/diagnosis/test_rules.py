@@ -5,7 +5,7 @@ import pytest
 import seqprobe
 from seqprobe.contracts import Estimate, Measurement, Null
 from seqprobe.diagnosis.case import Case, above, below
-from seqprobe.diagnosis.diagnose import ORDER, diagnose, headline, status_of
+from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.reference import zoo
 
 NULL = Null("nothing", 0.0, None, 0.0)
@@ -57,6 +57,14 @@ def carried(error=0.0, gain=(0.0, 0.0, 0.0), call=0.0, row=0.0, rounding=8e-6):
     }
 
 
+def growing(rate, steady):
+    """The upper ends of the intervals of both rates."""
+    return {
+        "gradient_decay__rate": between(-0.3, -0.2, rate),
+        "gradient_decay__steady_rate": between(-0.3, -0.2, steady),
+    }
+
+
 READABLE, LIMITED = "readable-not-remembered", "capacity-limited-by-read-out"
 NO_STATE = Estimate.missing("", "every call starts empty")
 EXACT_50 = Estimate(50.0, "steps", exact=True)
@@ -72,10 +80,11 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ({"window__extrapolation_ratio": between(0.98, 1.0, 1.06)}, set()),
         ({"window__refused_length": Estimate(257.0, "", exact=True)}, {"length-refused"}),
         ({"window__refused_length": Estimate.missing("", "none", low=1024.0, exact=True)}, set()),
-        ({"window__reach": EXACT_50}, {"oldest-token-lost"}),
+        ({"window__reach": EXACT_50}, {"out-of-reach"}),
         ({"window__reach": EXACT_500}, set()),
         ({"window__reach": EXACT_50, "path_length__reach": EXACT_50}, {"out-of-reach"}),
-        ({"window__reach": EXACT_50, "path_length__reach": EXACT_500}, {"oldest-token-lost"}),
+        ({"window__reach": EXACT_50, "path_length__reach": EXACT_500}, set()),
+        ({"window__reach": EXACT_500, "path_length__reach": EXACT_50}, set()),
         (carried(error=2e-3), {"chunks-differ"}),
         (carried(error=5e-4), set()),
         (carried(error=2e-3, rounding=0.5), set()),
@@ -91,8 +100,10 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         ({"gradient_decay__at_distance": between(1e-5, 1e-4, 2e-3)}, set()),
         ({"gradient_decay__at_distance": between(2e-2, 3e-2, 4e-2)}, {"gradient-arrives"}),
         ({"gradient_decay__at_distance": between(5e-3, 3e-2, 4e-2)}, set()),
-        ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, {"gradient-explodes"}),
-        ({"gradient_decay__rate": between(-0.3, -0.2, 0.1)}, set()),
+        (growing(rate=-0.1, steady=-0.1), {"gradient-explodes"}),
+        (growing(rate=0.1, steady=-0.1), set()),
+        (growing(rate=-0.1, steady=-0.04), set()),
+        ({"gradient_decay__rate": between(-0.3, -0.2, -0.1)}, set()),
         ({"jacobian_spectrum__lyapunov_max": between(0.06, 0.1, 0.2)}, {"state-chaotic"}),
         ({"jacobian_spectrum__lyapunov_max": between(0.04, 0.1, 0.2)}, set()),
         ({"jacobian_spectrum__lyapunov_max": between(-0.03, -0.02, -0.011)}, {"state-forgets"}),
@@ -193,7 +204,7 @@ def test_what_is_not_stored_alone_may_be_stored_as_a_parity():
         bottleneck__bits_at_distance=between(-0.01, 0.0, 0.01, ceiling=3.0),
         gradient_decay__at_distance=between(2e-2, 3e-2, 4e-2),
     )
-    assert "only in combination with others, as a parity does" in found.statement
+    assert "only in combination with others, as a parity does" in found.consequence
     assert "given the other symbols" in found.falsified_by
 
 
@@ -202,8 +213,9 @@ def test_correlation_in_the_data_is_not_called_memory():
     assert found.status == "info"
     assert found.statement == (
         "On the data 0.20 bits about the token 100 steps back can be read from the state, but "
-        "nearer tokens tell them anyhow: no memory is needed for that."
+        "nearer tokens tell them anyhow."
     )
+    assert found.consequence.startswith("No memory is needed for that")
     assert found.evidence.value == 0.01
 
 
@@ -246,6 +258,7 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
             path_length__reach=EXACT_50,
             gradient_decay__at_distance=between(1e-9, 1e-8, 1e-7),
             gradient_decay__rate=between(-0.3, -0.2, -0.1),
+            gradient_decay__steady_rate=between(-0.3, -0.2, -0.1),
             position__horizon=between(20, 30, 40),
             **on_data((0.11, 0.2, 0.3), (-0.01, 0.01, 0.04)),
             **recalled(half=(16, 17, 18)),
@@ -254,6 +267,7 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
     assert len(found) == 6
     for finding in found:
         assert finding.statement.endswith(".")
+        assert finding.consequence.endswith(".")
         assert finding.remedy
         assert finding.falsified_by
         assert finding.threshold
@@ -261,19 +275,6 @@ def test_every_finding_says_what_to_do_and_what_would_refute_it():
     assert [ORDER.index(f.status) for f in found] == sorted(ORDER.index(f.status) for f in found)
     assert status_of("path-length", found) == "problem"
     assert status_of("bottleneck", found) == "info"
-
-
-def test_the_headline_names_the_four_quantities():
-    said = headline(
-        case(
-            path_length__reach=Estimate(None, "", low=127.0, exact=True, reason="still reached"),
-            position__horizon=between(20, 30, 40),
-        )
-    )
-    assert said == (
-        "The model can be reached from at least 127 steps back "
-        "and uses single tokens over 30 steps."
-    )
 
 
 @pytest.mark.parametrize("model", [zoo.memoryless, zoo.orthogonal_rnn, zoo.uniform_attention])

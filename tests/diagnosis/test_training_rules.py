@@ -26,13 +26,13 @@ def fired(check, metric, low, high, *, family="recurrent", distance=100):
         ("gradient-draw", "at_distance", 0, 5e-4, {"gradient-vanished"}),
         ("gradient-draw", "at_distance", 0, 6e-4, set()),
         ("gradient-decay", "at_distance", 0, 6e-4, {"gradient-vanished"}),
-        ("gradient-draw", "rate", -0.1, -0.06, {"gradient-explodes"}),
-        ("gradient-draw", "rate", -0.1, -0.04, set()),
         ("heads", "mean_entropy_ratio", 0.01, 0.04, {"entropy-collapse"}),
         ("heads", "mean_entropy_ratio", 0.01, 0.06, set()),
         ("heads", "lowest_entropy_ratio", 0.0, 0.01, set()),
         ("states", "saturated_gates", 0.91, 0.99, {"gates-saturated"}),
         ("states", "saturated_gates", 0.89, 0.99, set()),
+        ("gradient-decay", "saturated_gates", 0.91, 0.99, {"gates-saturated"}),
+        ("gradient-decay", "saturated_gates", 0.89, 0.99, set()),
         ("loss-gradient", "early_ratio", 110, 300, {"loss-gradient-grows"}),
         ("loss-gradient", "early_ratio", 90, 300, set()),
         ("loss-gradient", "not_finite", 0.1, 0.5, {"loss-gradient-not-finite"}),
@@ -52,13 +52,25 @@ def test_one_random_direction_lies_below_the_truth():
     assert found.threshold == f"interval below {1e-6 * math.exp(-0.6351814):.2g}"
 
 
-def test_attention_does_not_explode():
-    for check, metric, low, high in (
-        ("gradient-decay", "rate", -0.2, -0.1),
-        ("loss-gradient", "early_ratio", 200, 300),
-    ):
-        assert not fired(check, metric, low, high, family="attention")
-        assert fired(check, metric, low, high, family="hybrid")
+@pytest.mark.parametrize("check", ["gradient-decay", "gradient-draw"])
+def test_growth_with_distance_is_an_explosion_where_it_goes_on_for_ever(check):
+    def explodes(rate, steady, family):
+        both = {
+            name: Estimate(high, "", low=-1, high=high, n=8, null=NULL)
+            for name, high in {"rate": rate, "steady_rate": steady}.items()
+        }
+        case = Case({check: Measurement("", both, "rate")}, 30, family)
+        return [each.rule for each in diagnose(case)] == ["gradient-explodes"]
+
+    assert explodes(-0.06, -0.06, "hybrid")
+    assert not explodes(-0.06, -0.06, "attention")
+    assert not explodes(-0.06, -0.04, "hybrid")
+    assert not explodes(-0.04, -0.06, "hybrid")
+
+
+def test_attention_does_not_multiply_gradients():
+    assert not fired("loss-gradient", "early_ratio", 200, 300, family="attention")
+    assert fired("loss-gradient", "early_ratio", 200, 300, family="hybrid")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def measured(**high: float | None) -> Measurement:
 
 
 GONE, THERE = measured(at_distance=1e-8), measured(at_distance=1.0)
+GROWING = Estimate(-1.0, "", low=-2.0, high=-0.5, null=NULL)
 COLLAPSED, SPREAD = measured(mean_entropy_ratio=0.01), measured(mean_entropy_ratio=0.5)
 
 
@@ -71,7 +72,9 @@ def test_checks_and_rules_are_counted_apart() -> None:
         [], [], [], [], ["gradient-vanished"], ["entropy-collapse"], [], [],
     ]  # fmt: skip
     both = Measurement(
-        "", {**GONE.metrics, "rate": Estimate(-1.0, "", low=-2.0, high=-0.5, null=NULL)}, "rate"
+        "",
+        {**GONE.metrics, "rate": GROWING, "steady_rate": GROWING},
+        "rate",
     )
     alarms = Alarms(100, "recurrent", 2)
     heard = rung(alarms, "gradient-decay", GONE, both, both)

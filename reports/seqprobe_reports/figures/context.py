@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
 
+from seqprobe.estimators.enough import ALLOWED
 from seqprobe_reports.figures.axes import (
     Panel,
     band,
@@ -24,7 +24,6 @@ from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK, LOSS, KL = "context", "loss_bits", "kl_bits"
-ONE_PERCENT = math.log2(1.01)
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:
@@ -42,14 +41,14 @@ def draw(subjects: Sequence[Subject]) -> Drawing | None:
 def _kept(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:
     value = LOSS if curves[0].has(LOSS) else KL
     axes.set_ylabel("lost, against all context (bits)")
-    shown = on_log_axis(axes, curves, value, shown=ONE_PERCENT)
+    shown = on_log_axis(axes, curves, value, shown=ALLOWED)
     band(axes, shown, *(("low", "high") if value == LOSS else ("kl_low", "kl_high")))
     line(axes, shown, value)
     if value == LOSS:
         thin(axes, [curve for curve in curves if curve.has(KL)], KL, "KL divergence", (0, (4, 2)))
     bottom, top = axes.get_ylim()
-    if bottom <= ONE_PERCENT <= top:
-        level(axes, ONE_PERCENT, "1%")
+    if bottom <= ALLOWED <= top:
+        level(axes, ALLOWED, "1%")
     for curve in curves:
         _mark(axes, subjects[curve.style], curve)
     over_log_distance(axes)
@@ -60,7 +59,7 @@ def _mark(axes: Axes, subject: Subject, curve: Curve) -> None:
     needed = subject.metric(CHECK, "effective_length")
     if needed is not None and needed.value is not None:
         axes.plot(
-            [needed.value], [ONE_PERCENT],
+            [needed.value], [ALLOWED],
             marker="D", markersize=7, markerfacecolor="none", markeredgecolor=curve.color,
             linestyle="", label="_effective",
         )  # fmt: skip

@@ -234,6 +234,7 @@ def _record(
         sha256=sha256(contents.path),
         bytes=contents.bytes,
         nonfinite=bad,
+        stored=tuple(sorted({weight.dtype for weight in contents.weights.values()})),
         assumptions=made.assumptions,
         verification=made.verification,
     )

@@ -15,8 +15,9 @@ def chunks_differ(case: Case) -> Iterator[Finding]:
         return
     yield _finding(
         "chunks-differ", "equivalence_error", error, f"difference below {most:.0e} of the outputs",
-        f"Reading in chunks through the model's own state is not reading in one pass: outputs "
-        f"differ by {error.value:.1g} of the largest.",
+        "Read in chunks through the model's own state, outputs differ from those of one pass by "
+        f"{error.value:.1g} of the largest.",
+        "Streaming with this state gives other answers than reading at once.",
         "Look at position offsets, at masks, and at parts of the state that are not handed on; the "
         "table shows the first chunk that differs.",
         "Chunks and one pass that agree on the same inputs.",
@@ -28,7 +29,9 @@ def calls_leak(case: Case) -> Iterator[Finding]:
     yield from _leak(
         case, "call_leakage",
         "The same batch, read again after others, gives other outputs: they differ by {} of the "
-        "largest. Something is left over from call to call, or random in evaluation mode.",
+        "largest.",
+        "Something is left over from call to call, or random in evaluation mode: no two answers "
+        "can be compared.",
         "Begin every call with a fresh state, and write no buffers in evaluation mode.",
     )  # fmt: skip
 
@@ -39,6 +42,7 @@ def rows_leak(case: Case) -> Iterator[Finding]:
         case, "row_leakage",
         "Outputs for a sequence depend on what else is in its batch: they differ by {} of the "
         "largest.",
+        "An answer changes with its neighbours, and what is measured here mixes sequences.",
         "Look for means, sorts or states over the batch, and for axes taken for one another.",
     )  # fmt: skip
 
@@ -52,8 +56,9 @@ def state_thrown_away(case: Case) -> Iterator[Finding]:
         rule="state-thrown-away",
         check="carry-over",
         status="attention" if case.demands.streaming else "info",
-        statement=f"What was read is thrown away after each call: that costs {gain.value:.2g} bits "
-        f"per token at the beginning of the next one. {error.reason[0].upper()}{error.reason[1:]}.",
+        statement=f"What was read is thrown away after each call: {error.reason}.",
+        consequence=f"That costs {gain.value:.2g} bits per token at the beginning of the next "
+        "call.",
         metric="gain_bits",
         evidence=gain,
         threshold=f"gain above {WORTH} bits, and no state that is carried",
@@ -65,25 +70,29 @@ def state_thrown_away(case: Case) -> Iterator[Finding]:
     )
 
 
-def _leak(case: Case, metric: str, statement: str, remedy: str) -> Iterator[Finding]:
+def _leak(
+    case: Case, metric: str, statement: str, consequence: str, remedy: str
+) -> Iterator[Finding]:
     leak, most = case.estimate(f"carry-over.{metric}"), _rounding(case)
     if leak is None or not above(leak, most):
         return
     yield _finding(
         metric.replace("_", "-"), metric, leak, f"difference below {most:.0e} of the outputs",
-        statement.format(f"{leak.value:.1g}"), remedy, "Equal outputs from equal calls.",
+        statement.format(f"{leak.value:.1g}"), consequence, remedy,
+        "Equal outputs from equal calls.",
     )  # fmt: skip
 
 
 def _finding(
     rule: str, metric: str, evidence: Estimate, threshold: str,
-    statement: str, remedy: str, falsified_by: str,
+    statement: str, consequence: str, remedy: str, falsified_by: str,
 ) -> Finding:  # fmt: skip
     return Finding(
         rule=rule,
         check="carry-over",
         status="problem",
         statement=statement,
+        consequence=consequence,
         metric=metric,
         evidence=evidence,
         threshold=threshold,

@@ -23,7 +23,9 @@ class Demands:
 class Case:
     """The measurements of one model, the distance that the user asks about, and the needs.
 
-    `family` as in `SequenceModel`; `nonfinite` names tensors with NaN or infinity.
+    `family` as in `SequenceModel`; `nonfinite` names tensors with NaN or infinity; `dtypes` are the
+    number types of its weights. `length` is that of the sequences. `predicts`: whether it predicts
+    the data better than token frequencies alone; None where that is not known.
     """
 
     measurements: Mapping[str, Measurement]
@@ -31,6 +33,16 @@ class Case:
     family: str = "unknown"
     nonfinite: tuple[str, ...] = ()
     demands: Demands = Demands()
+    dtypes: tuple[str, ...] = ()
+    length: int = 0
+    predicts: bool | None = None
+
+    @property
+    def reach(self) -> Estimate | None:
+        """The last distance at which any edit changes a bit of the output: the furthest found."""
+        found = [self.estimate(f"{check}.reach") for check in ("path-length", "window")]
+        known = [each for each in found if each is not None]
+        return max(known, key=lambda each: each.low or each.value or 0.0, default=None)
 
     def estimate(self, metric: str) -> Estimate | None:
         """A metric named `check.metric`, if it can support a finding at all."""

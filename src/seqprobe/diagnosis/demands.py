@@ -50,6 +50,8 @@ def length(case: Case) -> Iterator[Finding]:
             "length", "problem", f"Does not fit: {wanted:,} tokens, because {refused}.",
             Estimate(float(wanted), "tokens", exact=True), "the model runs on this length",
             "Extend the position table or the window, or use a model whose state has a fixed size.",
+            "Inputs of this length have to be cut, or read in windows that know nothing of one "
+            "another.",
         )  # fmt: skip
         return
     seconds = _extrapolated(case, "throughput", "forward_seconds", wanted)
@@ -82,6 +84,7 @@ def streaming(case: Case) -> Iterator[Finding]:
             "streaming", "problem", "Does not fit: streaming, because every token adds "
             f"{byte_counts.written(per_token.value)}{full}.", per_token, "0 bytes per token",
             "Drop old keys and values (keep the first few), or use a state of fixed size.",
+            "It cannot read without end in memory that does not grow.",
         )  # fmt: skip
 
 
@@ -108,6 +111,7 @@ def memory(case: Case) -> Iterator[Finding]:
         Estimate(needed, "bytes", exact=True),
         f"parameters, state and cache of one sequence within {limit:,} bytes",
         "" if fits else "Fewer or smaller parameters, keys shared among heads, or a window.",
+        "" if fits else "Reading that far runs out of memory.",
     )
 
 
@@ -137,13 +141,20 @@ def _unknown(need: str, estimate: Estimate) -> Finding:
 
 
 def _finding(
-    need: str, status: Status, statement: str, evidence: Estimate, threshold: str, remedy: str
+    need: str,
+    status: Status,
+    statement: str,
+    evidence: Estimate,
+    threshold: str,
+    remedy: str,
+    consequence: str = "",
 ) -> Finding:
     return Finding(
         rule=f"need-{need}",
         check="memory",
         status=status,
         statement=statement,
+        consequence=consequence,
         metric={"streaming": "cache_bytes_per_token"}.get(need, need),
         evidence=evidence,
         threshold=threshold,

@@ -1,4 +1,4 @@
-"""From measurements to findings, the gravest first, and to one sentence."""
+"""From measurements to findings, the gravest first."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from seqprobe.diagnosis import (
     attention,
     carry_over,
     context,
+    costs,
     demands,
     gradients,
     reach,
@@ -25,7 +26,7 @@ ORDER: tuple[Status, ...] = (
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
     *use.RULES, *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
-    *training.RULES,
+    *training.RULES, *costs.RULES,
 )  # fmt: skip
 
 
@@ -41,24 +42,3 @@ def status_of(check: str, findings: Sequence[Finding]) -> Status:
         if finding.check == check:
             return finding.status
     return "info"
-
-
-def headline(case: Case) -> str:
-    """The four quantities in one sentence."""
-    parts = {
-        "path-length.reach": "can be reached from {} back",
-        "gradient-decay.horizon": "has a gradient over {}",
-        "position.horizon": "uses single tokens over {}",
-        "bottleneck.horizon": "keeps something in its state over {}",
-    }
-    said = [text.format(steps) for metric, text in parts.items() if (steps := _steps(case, metric))]
-    return f"The model {', '.join(said[:-1])} and {said[-1]}." if len(said) > 1 else ""
-
-
-def _steps(case: Case, metric: str) -> str:
-    found = case.metric(metric)
-    if found is None or (found.value is None and found.low is None):
-        return ""
-    if found.value is None:
-        return f"at least {found.low:.0f} steps"
-    return f"{found.value:.0f} steps"

@@ -3,49 +3,59 @@
 from collections.abc import Iterator
 
 from seqprobe.contracts import Finding
-from seqprobe.diagnosis.case import Case, below
+from seqprobe.diagnosis.case import Case, above, below
+from seqprobe.diagnosis.gradients import PASCANU, STRENGTHEN, WEAK
 
 
-def window_limited(case: Case) -> Iterator[Finding]:
-    """There is no path over the distance asked about, and no change arrives."""
-    reach = case.estimate("path-length.reach")
+def out_of_reach(case: Case) -> Iterator[Finding]:
+    """No change arrives over the distance asked about, by whatever was edited."""
+    reach, check = case.reach, "path-length"
     if reach is None or not below(reach, case.distance):
         return
+    if reach is case.metric("window.reach"):
+        check = "window"
+    lost = above(case.metric("gradient-decay.at_distance"), 0.0)
     yield Finding(
         rule="out-of-reach",
-        check="path-length",
+        check=check,
         status="problem",
-        statement=f"Nothing further back than {reach.value:.0f} steps changes a single bit of the "
+        statement=f"Nothing further back than {reach.value:,.0f} steps changes a single bit of the "
         f"output; distance {case.distance} is out of reach at this precision.",
+        consequence="There is a path, but what comes along it is lost in rounding."
+        if lost
+        else "No training on longer sequences and no other data can make it use what lies there.",
         metric="reach",
         evidence=reach,
         threshold=f"reach below {case.distance} steps",
         source="theory",
         reference="Attention is all you need (Vaswani et al., 2017), table 1",
-        remedy="Widen the window or the receptive field, add layers, or carry a state.",
+        remedy=STRENGTHEN
+        if lost
+        else "Widen the window or the receptive field, add layers, or carry a state.",
         falsified_by=f"One edit at distance {case.distance} that changes the output.",
     )
 
 
 def reachable_but_vanished(case: Case) -> Iterator[Finding]:
     """A change arrives, the gradient does not."""
-    reach, there = case.estimate("path-length.reach"), case.estimate("gradient-decay.at_distance")
-    if reach is None or below(reach, case.distance) or there is None or not below(there, 1e-3):
+    there = case.estimate("gradient-decay.at_distance")
+    if there is None or not below(there, WEAK) or not above(case.reach, case.distance - 1):
         return
     yield Finding(
         rule="reachable-but-vanished",
         check="gradient-decay",
         status="info",
-        statement=f"An input {case.distance} steps back can still change the output, but only by "
-        f"{there.value:.1e} of what the present one can: reachable, and vanished.",
+        statement=f"Reachable but vanished: an input {case.distance} steps back can still change "
+        f"the output, but only by {there.value:.1e} of what the present one can.",
+        consequence="The path exists; it is its strength that has to grow.",
         metric="at_distance",
         evidence=there,
-        threshold="reach beyond the distance, gradient below 0.001",
+        threshold=f"reach of {case.distance} steps, gradient below {WEAK:g}",
         source="theory",
-        reference="On the difficulty of training recurrent neural networks (Pascanu et al., 2013)",
-        remedy="The path exists; it is its strength that has to grow.",
-        falsified_by="A gradient above 0.001 at this distance on other inputs.",
+        reference=PASCANU,
+        remedy="Keep the architecture; strengthen the path by its initialisation or its gates.",
+        falsified_by=f"A gradient above {WEAK:g} at this distance on other inputs.",
     )
 
 
-RULES = (window_limited, reachable_but_vanished)
+RULES = (out_of_reach, reachable_but_vanished)

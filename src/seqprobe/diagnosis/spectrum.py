@@ -19,7 +19,9 @@ def chaotic(case: Case) -> Iterator[Finding]:
         check="jacobian-spectrum",
         status="attention",
         statement=f"Small changes of the state grow by a factor e every "
-        f"{1 / (exponent.value or 1):.0f} steps: the state is chaotic on this input.",
+        f"{1 / (exponent.value or 1):.3g} steps: the state is chaotic on this input.",
+        consequence="Two nearly equal pasts end in different states: little can be kept, and "
+        "gradients explode.",
         metric="lyapunov_max",
         evidence=exponent,
         threshold=f"interval above {CHAOTIC:g} nats per step",
@@ -40,7 +42,8 @@ def forgets(case: Case) -> Iterator[Finding]:
         check="jacobian-spectrum",
         status="info",
         statement=f"Even the slowest direction of the state loses a factor e every "
-        f"{-1 / (exponent.value or -1):.0f} steps, before distance {case.distance}.",
+        f"{-1 / (exponent.value or -1):.3g} steps.",
+        consequence=f"What the state holds has faded before distance {case.distance}.",
         metric="lyapunov_max",
         evidence=exponent,
         threshold=f"interval below -1/{case.distance} nats per step",
@@ -62,7 +65,8 @@ def first_position_dominates(case: Case) -> Iterator[Finding]:
         check="jacobian-spectrum",
         status="attention",
         statement=f"The first position acts on the last one {primacy.value:.0f} times as strongly "
-        "as the median position does: depth favours the beginning.",
+        "as the median position does.",
+        consequence="Depth favours the beginning: what lies in between is squeezed out.",
         metric="primacy",
         evidence=primacy,
         threshold=f"interval above {PRIMACY:g}",

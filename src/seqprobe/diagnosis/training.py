@@ -1,6 +1,7 @@
-"""Rules about what goes wrong while a model trains."""
+"""Rules about gates that are stuck, and about what goes wrong while a model trains."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above
@@ -8,21 +9,21 @@ from seqprobe.diagnosis.case import Case, above
 NEARLY_ALL, GROWN, OPEN = 0.9, 100.0, 99
 
 
-def gates_saturated(case: Case) -> Iterator[Finding]:
+def gates_saturated(case: Case, check: str) -> Iterator[Finding]:
     """Nearly all gates are stuck that the task does not need open.
 
     Many of them are in models that train well: 68 % in the bundled GRU.
     """
-    share = case.estimate("states.saturated_gates")
+    share = case.estimate(f"{check}.saturated_gates")
     tolerated = _tolerated(case.distance)
     if share is None or share.value is None or not above(share, tolerated):
         return
     yield Finding(
         rule="gates-saturated",
-        check="states",
+        check=check,
         status="attention",
-        statement=f"{share.value:.0%} of the gates that keep the state lie within 0.01 of 0 or 1. "
-        "They get hardly any gradient, and stay closed or open whatever the input is.",
+        statement=f"{share.value:.0%} of the gates that keep the state lie within 0.01 of 0 or 1.",
+        consequence="They get hardly any gradient, and stay closed or open whatever the input is.",
         metric="saturated_gates",
         evidence=share,
         threshold=f"interval above {tolerated:.0%}: nine tenths of the gates that need not be "
@@ -55,6 +56,7 @@ def loss_gradient_not_finite(case: Case) -> Iterator[Finding]:
         status="problem",
         statement=f"The gradient of the loss is NaN or infinite in {share.value:.0%} of the "
         "sequences.",
+        consequence="An update with it makes all weights NaN.",
         metric="not_finite",
         evidence=share,
         threshold="interval above 0",
@@ -82,7 +84,8 @@ def loss_gradient_grows(case: Case) -> Iterator[Finding]:
         check="loss-gradient",
         status="problem",
         statement=f"The gradient of the loss at early positions is {ratio.value:.2g} times that at "
-        "late ones: it grows on its way back.",
+        "late ones.",
+        consequence="It grows on its way back: a few long sequences decide every update.",
         metric="early_ratio",
         evidence=ratio,
         threshold=f"interval above {GROWN:g}",
@@ -94,4 +97,9 @@ def loss_gradient_grows(case: Case) -> Iterator[Finding]:
     )
 
 
-RULES = (gates_saturated, loss_gradient_not_finite, loss_gradient_grows)
+RULES = (
+    partial(gates_saturated, check="states"),
+    partial(gates_saturated, check="gradient-decay"),
+    loss_gradient_not_finite,
+    loss_gradient_grows,
+)

@@ -18,7 +18,8 @@ def noise_beyond(case: Case) -> Iterator[Finding]:
         check="position",
         status="info",
         statement=f"Beyond {use.value:.0f} steps no single token moves the prediction by 0.01 "
-        f"bits; distance {case.distance} lies outside what is used.",
+        "bits.",
+        consequence=f"Distance {case.distance} lies outside what is used, one token at a time.",
         metric="horizon",
         evidence=use,
         threshold=f"interval below {case.distance} steps",
@@ -40,6 +41,7 @@ def lost_in_the_middle(case: Case) -> Iterator[Finding]:
         status="attention",
         statement=f"The last predictions use a token in the middle of the sequence {sag.value:.2g} "
         "bits less than one at either end.",
+        consequence="What stands in the middle of a long input is easily overlooked.",
         metric="middle_sag",
         evidence=sag,
         threshold=f"interval above {SAG_BITS} bits",

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from seqprobe.contracts import Estimate, Finding
 from seqprobe.diagnosis.case import Case, below
-
-WEAK = 1e-3
+from seqprobe.diagnosis.gradients import WEAK
 
 
 def not_finite(case: Case) -> Iterator[Finding]:
@@ -18,6 +17,7 @@ def not_finite(case: Case) -> Iterator[Finding]:
         check="weights",
         status="problem",
         statement=f"NaN or infinity stands in {_listed(case.nonfinite)}.",
+        consequence="It spreads to every output that these weights touch.",
         metric="nonfinite",
         evidence=Estimate(float(len(case.nonfinite)), "tensors", exact=True),
         threshold="any",
@@ -48,7 +48,8 @@ def gates_too_closed(case: Case) -> Iterator[Finding]:
         check="weights",
         status="info",
         statement=f"The largest forget bias is {bias.value:.2f}; to keep a state for "
-        f"{case.distance} steps by itself a gate needs {needed:.2f}, and the gradient does not "
+        f"{case.distance} steps by itself a gate needs {needed:.2f}.",
+        consequence="The gates close before the distance is reached, and the gradient does not "
         "arrive from there.",
         metric="forget_bias_max",
         evidence=bias,

@@ -17,8 +17,9 @@ def harmful_beyond(case: Case) -> Iterator[Finding]:
         rule="harmful-beyond-trained",
         check="window",
         status="attention",
-        statement=f"Reading beyond {trained} is harmful: the loss is {ratio.value:.3g} times that "
-        "on the same tokens when less is read before them.",
+        statement=f"Beyond {trained} the loss is {ratio.value:.3g} times that on the same tokens "
+        "when less is read before them.",
+        consequence="Reading on is harmful: more text makes it predict worse.",
         metric="extrapolation_ratio",
         evidence=ratio,
         threshold=f"ratio above {HARMFUL}",
@@ -39,8 +40,9 @@ def reads_on(case: Case) -> Iterator[Finding]:
         rule="reads-on",
         check="window",
         status="fine",
-        statement=f"Reading up to twice {trained} does no harm: the loss is {ratio.value:.4g} "
-        "times that on the same tokens when less is read before them.",
+        statement=f"Up to twice {trained} the loss is {ratio.value:.4g} times that on the same "
+        "tokens when less is read before them.",
+        consequence="Reading on does no harm.",
         metric="extrapolation_ratio",
         evidence=ratio,
         threshold=f"ratio below {HARMFUL}",
@@ -62,6 +64,7 @@ def refuses(case: Case) -> Iterator[Finding]:
         status="attention" if case.demands.streaming else "info",
         statement=f"The model takes {first.value - 1:,.0f} tokens and no more: "
         f"{first.value:,.0f} are refused.",
+        consequence="Longer inputs have to be cut, and what is cut off is lost.",
         metric="refused_length",
         evidence=first,
         threshold="the model runs on this length",
@@ -72,27 +75,6 @@ def refuses(case: Case) -> Iterator[Finding]:
     )
 
 
-def oldest_lost(case: Case) -> Iterator[Finding]:
-    """Sequences as long as the distance asked about lose their first token."""
-    reach, short = case.estimate("window.reach"), case.estimate("path-length.reach")
-    if reach is None or not below(reach, case.distance) or below(short, case.distance):
-        return
-    yield Finding(
-        rule="oldest-token-lost",
-        check="window",
-        status="problem",
-        statement=f"The oldest token changes no bit of any output more than {reach.value:,.0f} "
-        f"steps later; distance {case.distance} is out of its reach at this precision.",
-        metric="reach",
-        evidence=reach,
-        threshold=f"reach below {case.distance} steps",
-        source="theory",
-        reference="Attention is all you need (Vaswani et al., 2017), table 1",
-        remedy="Widen the window or the receptive field, add layers, or carry a state.",
-        falsified_by=f"One edit at distance {case.distance} that changes the output.",
-    )
-
-
 def _trained(case: Case) -> str:
     length = case.metric("window.trained_length")
     if length is None or length.value is None:
@@ -100,4 +82,4 @@ def _trained(case: Case) -> str:
     return f"the trained length of {length.value:,.0f} tokens"
 
 
-RULES = (harmful_beyond, reads_on, refuses, oldest_lost)
+RULES = (harmful_beyond, reads_on, refuses)

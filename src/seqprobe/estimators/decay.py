@@ -67,6 +67,22 @@ def exponential_rate(
     return np.where(kept.sum(-1) < FEWEST_DISTANCES, np.nan, -_slope(distance, logs, kept))
 
 
+def steady_rate(
+    logs: Float64[np.ndarray, "*some distances"], floor: float
+) -> Float64[np.ndarray, "*some"]:
+    """Nats per step by which the logarithms go on falling, apart from a power of the distance.
+
+    The rate of (1 + k)^p exp(-rate k), the law of a stack of leaky integrators: gradients that add
+    up along many paths grow by a power, at a rate of zero. Points as in `exponential_rate`.
+    """
+    kept = _kept(logs, floor)
+    distance = np.arange(logs.shape[-1], dtype=np.float64)
+    power = np.log1p(distance)
+    along = _slope(power, np.broadcast_to(distance, logs.shape), kept)
+    beyond = distance - along[..., None] * power
+    return np.where(kept.sum(-1) < FEWEST_DISTANCES, np.nan, -_slope(beyond, logs, kept))
+
+
 def _kept(
     logs: Float64[np.ndarray, "*some distances"], floor: float
 ) -> Bool[np.ndarray, "*some distances"]:
@@ -76,7 +92,7 @@ def _kept(
 
 
 def _slope(
-    x: Curve,
+    x: Curve | Float64[np.ndarray, "*some distances"],
     logs: Float64[np.ndarray, "*some distances"],
     kept: Bool[np.ndarray, "*some distances"],
 ) -> np.ndarray:

@@ -1,7 +1,13 @@
 """Where a curve has come close enough to its end."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
+
+MORE = 0.01
+ALLOWED = math.log2(1 + MORE)
+"""Bits of loss: perplexity may be one percent higher."""
 
 
 def enough(

@@ -112,7 +112,9 @@ class Costs:
         if own_code := [path for path in attention if not seen.inside[path]]:
             where = own_code[0] or "the model's own code"
             return Carried(None, None, reason=f"{where} keeps its keys and values in its own code")
-        return Carried(state, seen.bytes // inputs.shape[1], "sizes of states, keys and values")
+        per_token = seen.bytes // inputs.shape[1]
+        told_by = "sizes of states, keys and values"
+        return Carried(state, per_token, told_by, linear=seen.squared or None)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -169,11 +171,14 @@ def as_in_training(module: nn.Module) -> Iterator[None]:
 
 
 class _KeysAndValues(TorchFunctionMode):
-    """Counts the bytes of keys and values in calls of attention that are known by name."""
+    """Counts the bytes of keys and values in calls of attention that are known by name.
+
+    `squared` are those of a matrix from keys to values for each head.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes = self.squared = 0
         self.inside: Counter[str] = Counter()
 
     @contextmanager
@@ -193,8 +198,13 @@ class _KeysAndValues(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
-            given = dict(zip(("query", "key", "value"), args, strict=False)) | kwargs
-            self.bytes += given["key"].nbytes + given["value"].nbytes
+            whole = func is F.multi_head_attention_forward  # (time, batch, width), heads together
+            names = ("query", "key", "value", *(("embed_dim_to_check", "num_heads") * whole))
+            given = dict(zip(names, args, strict=False)) | kwargs
+            key, value = given["key"], given["value"]
+            self.bytes += key.nbytes + value.nbytes
+            width = value.shape[-1] // (given["num_heads"] if whole else 1)
+            self.squared += key.nbytes // key.shape[0 if whole else -2] * width
         return func(*args, **kwargs)
 
 

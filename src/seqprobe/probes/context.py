@@ -19,7 +19,7 @@ from seqprobe.contracts import (
     Read,
     Series,
 )
-from seqprobe.estimators.enough import enough
+from seqprobe.estimators.enough import ALLOWED, MORE, enough
 from seqprobe.probes.evidence.changes import (
     KL,
     LOSS,
@@ -33,8 +33,6 @@ from seqprobe.probes.evidence.copying import copied, copy_metrics, copy_table
 from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
 
 TARGETS, DENSE, PER_OCTAVE = 4, 8, 2
-MORE = 0.01
-ALLOWED = math.log2(1 + MORE)
 KEPT = "the whole past kept"
 
 

@@ -27,7 +27,12 @@ from seqprobe.contracts import (
 )
 from seqprobe.errors import UsageError
 from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
-from seqprobe.estimators.decay import exponential_rate, first_crossings, last_crossings
+from seqprobe.estimators.decay import (
+    exponential_rate,
+    first_crossings,
+    last_crossings,
+    steady_rate,
+)
 from seqprobe.estimators.spread import mean_distance
 from seqprobe.probes.evidence import attribution, gates
 
@@ -39,6 +44,7 @@ UNITS = {
     "horizon": "steps",
     "at_distance": "",
     "rate": "nats/step",
+    "steady_rate": "nats/step",
     "mean_distance": "steps",
 }
 _LOSS = {"loss": "output"}
@@ -179,8 +185,8 @@ class GradientDecay(Probe):
             mean_square = self._curve(evidence, "output", DecayCurve.root_mean_square)
             metrics["half_life_rms"] = _half_life(mean_square)
             tables.append(Series.stacked(f"{self.id}-position", [*_thirds(curves)]))
+        metrics |= gates.metrics(evidence, self.seed) | attribution.metrics(evidence)
         for more in (gates, attribution):
-            metrics |= more.metrics(evidence)
             tables += more.tables(self.id, evidence)
         return Measurement(
             headline=headline(metrics, self.distance),
@@ -320,7 +326,8 @@ def metrics_of(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str,
             "longest measured",
         ),
         "at_distance": _at(curve, ahead, distance),
-        "rate": _rate(curve),
+        "rate": _rate(curve, exponential_rate),
+        "steady_rate": _rate(curve, steady_rate),
         "mean_distance": Estimate.sampled(
             mean, "steps", around, n=curve.sequences, null=Null("memoryless model", 0.0)
         ),
@@ -343,10 +350,10 @@ def _at(curve: DecayCurve, ahead: np.ndarray, distance: int) -> Estimate:
     return Estimate.sampled(value, "", about, n=curve.sequences, null=leak)
 
 
-def _rate(curve: DecayCurve) -> Estimate:
-    """Of the exponential law, whether or not it fits best."""
+def _rate(curve: DecayCurve, law: Callable[[Curves, float], np.ndarray]) -> Estimate:
+    """Of a law, whether or not it fits best."""
     floor = curve.floor - curve.scale
-    value, about = curve.sampled(lambda curves: exponential_rate(curves, floor))
+    value, about = curve.sampled(lambda curves: law(curves, floor))
     if math.isnan(value):
         return Estimate.missing("nats/step", "fewer than five distances lie above the floor")
     null = Null("flat curve", 0.0)

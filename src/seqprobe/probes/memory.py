@@ -33,7 +33,8 @@ class Memory(Probe):
         "Bytes for one sequence. Kept for training: what automatic differentiation saves in a "
         "forward, each storage once, parameters left out, at five lengths. Carried from step to "
         "step: the model's own cache where it returns one, else the sizes of recurrent states and "
-        "of the keys and values of attention."
+        "of the keys and values of attention. Linear attention would keep a matrix from keys to "
+        "values for each head in their place."
     )
     reading: ClassVar[str] = (
         "A state of fixed size can read for ever. A cache grows with every token. An exponent of "
@@ -64,7 +65,8 @@ class Memory(Probe):
             "length": np.array([lengths], dtype=np.float64),
             "training": np.array([[float(costs.saved(inputs[:, :n])) for n in lengths]]),
             "peak": np.array([[np.nan if peak is None else float(peak) for peak in peaks]]),
-            "carried": np.array([[_or_nan(carried.state), _or_nan(carried.per_token)]]),
+            "carried": np.array([[*map(_or_nan, (carried.state, carried.per_token))]]),
+            "linear": np.array([_or_nan(carried.linear)]),
             "words": np.array([[carried.told_by, carried.reason]]),
             "parameters": np.array([float(costs.parameters())]),
         }
@@ -76,6 +78,7 @@ class Memory(Probe):
         metrics = {
             "state_bytes": _bytes(carried.state, known),
             "cache_bytes_per_token": _bytes(carried.per_token, known, "bytes per token"),
+            "linear_state_bytes": _bytes(carried.linear, "no heads of attention are known"),
             "training_exponent": exact_exponent(length, training, "nothing is kept for a backward"),
             "training_bytes": _bytes(int(training[-1])),
             "parameter_bytes": _bytes(int(evidence["parameters"][0])),
@@ -102,8 +105,10 @@ def _carried(evidence: Evidence) -> Carried:
     told_by, reason = evidence["words"][0].tolist()
     if reason:
         return Carried(None, None, reason=reason)
-    state, per_token = evidence["carried"][0].tolist()
-    return Carried(int(state), int(per_token), told_by)
+    (state, per_token), linear = evidence["carried"][0].tolist(), float(evidence["linear"][0])
+    return Carried(
+        int(state), int(per_token), told_by, linear=None if np.isnan(linear) else int(linear)
+    )
 
 
 def _bytes(number: int | None, reason: str = "", unit: str = "bytes") -> Estimate:

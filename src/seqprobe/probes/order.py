@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -25,7 +24,7 @@ from seqprobe.contracts import (
     Read,
     Series,
 )
-from seqprobe.estimators.enough import enough
+from seqprobe.estimators.enough import ALLOWED, MORE, enough
 from seqprobe.probes.evidence.changes import (
     LOSS,
     cut_out,
@@ -36,8 +35,7 @@ from seqprobe.probes.evidence.changes import (
 from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
 
 PLACES = 2
-MORE, SHARE = 0.01, 0.1
-ALLOWED = math.log2(1 + MORE)
+SHARE = 0.1
 EDITS = ("shuffle", "drop", "replace", "within")
 
 

@@ -1,13 +1,11 @@
 """What states and gates do in a training loop's own forwards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float64
 
 from seqprobe.contracts import (
     Estimate,
@@ -20,12 +18,12 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.errors import NotApplicable
-from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES, number_interval, resampled_means
+from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 from seqprobe.probes.evidence import gates
+from seqprobe.probes.evidence.gates import SATURATED, STRETCHES
 from seqprobe.probes.evidence.over_sequences import typical
 from seqprobe.probes.evidence.positions import by_position, evenly_long, first_and_last_quarter
 
-SATURATED, STRETCHES = 0.01, 8
 NORMS = "/norms"
 NO_STATES = ("embedding", "inputs")
 
@@ -78,7 +76,6 @@ class States(Probe):
         return {
             **found,
             **gates.observe(observation, 2 * self.distance),
-            **_saturated(observation),
             "finite": np.all(finite, axis=0),
             "time": np.full(batch, time),
             "unseen": np.full(batch, "; ".join(unseen)),
@@ -97,8 +94,7 @@ class States(Probe):
         }
         metrics = {
             "norm_growth": _growth(sites, evidence["time"][finite]),
-            **gates.metrics(evidence),
-            **_share_saturated(evidence, self.seed),
+            **gates.metrics(evidence, self.seed),
         }
         parts = [_columns(site, norms) for site, norms in sites.items()]
         return Measurement(
@@ -108,40 +104,6 @@ class States(Probe):
             series=(Series.stacked(self.id, parts), *gates.tables(self.id, evidence)),
             warnings=tuple(why for why in dict.fromkeys(evidence["unseen"].tolist()) if why),
         )
-
-
-def _saturated(observation: Observation) -> dict[str, np.ndarray]:
-    """Per sequence and stretch of it, the share of gates near 0 or 1, mean over layers."""
-    layers = [_stretches(gate) for gate in _gates(observation)]
-    return {"saturated": torch.stack(layers).mean(0).cpu().numpy()} if layers else {}
-
-
-def _gates(observation: Observation) -> Iterator[Float[Tensor, "time batch hidden"]]:
-    for layer in observation.layers.values():
-        gate = layer.retention
-        if gate is not None:
-            yield gate.detach().double()
-
-
-def _stretches(gate: Float[Tensor, "time batch hidden"]) -> Float[Tensor, "batch stretches"]:
-    """NaN where there are fewer steps than stretches, or a gate is NaN."""
-    near = ((gate - 0.5).abs() > 0.5 - SATURATED).to(gate).where(~gate.isnan(), torch.nan)
-    return torch.stack([part.mean((0, 2)) for part in near.tensor_split(STRETCHES)], dim=1)
-
-
-def _share_saturated(evidence: Evidence, seed: int) -> dict[str, Estimate]:
-    if "saturated" not in evidence:
-        return {}
-    rows = evidence["saturated"]
-    count, few = len(rows), len(rows) < FEWEST_SEQUENCES
-    samples = rows[~np.isnan(rows)] if few else np.nanmean(rows, axis=1)
-    again = resampled_means(samples[:, None], seed)[:, 0] if len(samples) else samples
-    return {
-        "saturated_gates": Estimate.sampled(
-            float(samples.mean()) if len(samples) else np.nan, "",
-            number_interval(again, len(samples)), n=count, null=Null("gates that move", 0.0),
-        )
-    }  # fmt: skip
 
 
 def _growth(

@@ -12,21 +12,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
-from seqprobe.estimators.bootstrap import number_interval, resampled_means
+from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES, number_interval, resampled_means
+
+SATURATED, STRETCHES = 0.01, 8
 
 
 def observe(observation: Observation, window: int) -> dict[str, np.ndarray]:
-    """Per sequence and layer: the share of gates (units and steps) that keep for k steps."""
-    open_gates = {
-        name: layer.retention
+    """Per sequence and layer: the share of gates (units and steps) that keep for k steps.
+
+    And, mean over layers, the share near 0 or 1 in each stretch of a sequence.
+    """
+    gates = {
+        name: gate.detach().double().cpu()
         for name, layer in observation.layers.items()
-        if layer.retention is not None
+        if (gate := layer.retention) is not None
     }
+    if not gates:
+        return {}
     return {
-        f"{name}/gates": _share_keeping(gate.detach().double().cpu(), window)
-        for name, gate in open_gates.items()
-        if gate is not None
+        **{f"{name}/gates": _share_keeping(gate, window) for name, gate in gates.items()},
+        "saturated": torch.stack([*map(_stretches, gates.values())]).mean(0).numpy(),
     }
+
+
+def _stretches(gate: Float[Tensor, "time batch hidden"]) -> Float[Tensor, "batch stretches"]:
+    """NaN where there are fewer steps than stretches, or a gate is NaN."""
+    near = ((gate - 0.5).abs() > 0.5 - SATURATED).to(gate).where(~gate.isnan(), torch.nan)
+    return torch.stack([part.mean((0, 2)) for part in near.tensor_split(STRETCHES)], dim=1)
 
 
 def _share_keeping(
@@ -39,8 +51,8 @@ def _share_keeping(
     return (1 - below.double() / ordered.shape[1]).numpy()
 
 
-def metrics(evidence: Evidence) -> dict[str, Estimate]:
-    """The median time constant over all gates: where the share falls to a half."""
+def metrics(evidence: Evidence, seed: int) -> dict[str, Estimate]:
+    """The median time constant over all gates, where the share falls to a half; the stuck ones."""
     shares = [values for name, values in evidence.items() if name.endswith("/gates")]
     if not shares:
         return {}
@@ -51,8 +63,20 @@ def metrics(evidence: Evidence) -> dict[str, Estimate]:
             float(value[0]), "steps", number_interval(again, len(rows), seed=0), n=len(rows),
             null=Null("gates that keep nothing", 0.0), longest=float(rows.shape[1] - 1),
             beyond=f"half of the gates keep their state for more than {rows.shape[1] - 1} steps",
-        )
+        ),
+        "saturated_gates": _share_saturated(evidence["saturated"], seed),
     }  # fmt: skip
+
+
+def _share_saturated(rows: Float[np.ndarray, "sequences stretches"], seed: int) -> Estimate:
+    """Of few sequences the interval is over their stretches."""
+    count, few = len(rows), len(rows) < FEWEST_SEQUENCES
+    samples = rows[~np.isnan(rows)] if few else np.nanmean(rows, axis=1)
+    again = resampled_means(samples[:, None], seed)[:, 0] if len(samples) else samples
+    return Estimate.sampled(
+        float(samples.mean()) if len(samples) else np.nan, "",
+        number_interval(again, len(samples)), n=count, null=Null("gates that move", 0.0),
+    )  # fmt: skip
 
 
 def _median(shares: Float[np.ndarray, "rows distances"]) -> Float[np.ndarray, " rows"]:
