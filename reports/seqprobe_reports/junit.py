@@ -105,11 +105,11 @@ def _add(case: Element, tag: str, message: str, lines: Iterable[str], type: str)
 
 
 def _said(found: Finding) -> str:
-    """A finding on several lines: what, with its number, the threshold, and what to do."""
+    """A finding on several lines: what, with its number and threshold, so what, and what to do."""
     number = f"{numbers.estimate(found.evidence)} ({numbers.support(found.evidence)})"
     return "\n".join(
         [
-            f"{found.status}: {found.statement}",
+            f"{found.status}: {found.statement} {found.consequence}",
             f"Evidence: {found.check}.{found.metric} = {number}",
             f"Threshold: {found.threshold} ({found.source}: {found.reference})",
             f"Do this: {found.remedy}",

@@ -103,14 +103,11 @@ def test_findings_fail_from_what_was_asked_on(
 
 
 def test_a_failure_says_all_that_is_needed(report: Report) -> None:
-    case = read(report).find(".//testcase[@name='gradient-decay']")
-    assert case is not None
-    failure = case.find("failure")
-    assert failure is not None
-    found = report.findings[0]
+    found = replace(report.findings[0], consequence="It forgets.")
+    (failure,) = read(replace(report, findings=(found,))).findall(".//failure")
     assert failure.attrib == {"message": found.statement, "type": found.rule}
     assert (failure.text or "").splitlines() == [
-        f"problem: {found.statement}",
+        f"problem: {found.statement} It forgets.",
         "Evidence: gradient-decay.horizon = 54 steps [48, 61] "
         "(95 % interval · null (no decay) 1.5 steps · n = 32)",
         f"Threshold: {found.threshold} (our convention: {found.reference})",

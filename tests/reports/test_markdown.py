@@ -65,13 +65,13 @@ def with_value(report: Report) -> Report:
 
 
 def test_one_model(report: Report) -> None:
-    markdown = with_value(report).render(".md")
+    grave, other = report.findings
+    told = replace(report, findings=(replace(grave, consequence="It forgets."), other))
+    markdown = with_value(told).render(".md")
     shown = text(markdown)
     assert "lstm.pt: problem. It sees 54 steps back; you asked about 100." in shown
-    assert (
-        "problem: Beyond 54 steps gradient-decay finds nothing. (horizon: 54 steps [48, 61])"
-        in shown
-    )
+    found = "problem: Beyond 54 steps gradient-decay finds nothing."
+    assert f"{found} (horizon: 54 steps [48, 61]) It forgets. Do this: Raise the" in shown
     assert shown.count("Do this: Raise the forget-gate bias") == 2
     head, first, *rest = cells(markdown)
     assert head == ["check", "status", "value", "answer"]
