@@ -86,8 +86,9 @@ def _case(subject: Subject, check: Check, fail_on: Gravity) -> Element:
         time=f"{check.seconds:.3f}",
     )
     found = by_severity([each for each in subject.report.findings if each.check == check.id])
-    failing = [each for each in found if each.status in FAILS[fail_on]]
-    if check.status == "error":
+    failed = check.status == "error"
+    failing = [each for each in found if each.status in FAILS[fail_on] and not failed]
+    if failed:
         _add(case, "error", check.error or check.headline, [check.error], check.status)
     elif failing:
         message = " ".join(each.statement for each in failing)

@@ -136,6 +136,14 @@ def test_a_finding_about_no_check_of_the_report_is_not_lost(report: Report) -> N
     assert outcomes(read(stray))["elsewhere"] == "failure"
 
 
+def test_what_was_found_of_a_failed_check_is_said(report: Report) -> None:
+    broken = replace(report.checks[0], status="error", error="ValueError: no")
+    case = read(replace(report, checks=(broken,), findings=report.findings[:1])).find(".//testcase")
+    assert case is not None
+    assert outcome(case) == "error"
+    assert "Beyond 54 steps gradient-decay finds nothing." in (case.findtext("system-out") or "")
+
+
 def test_where_it_comes_from(report: Report) -> None:
     root = read(report, fail_on="attention")
     properties = {p.attrib["name"]: p.attrib["value"] for p in root.iter("property")}

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from seqprobe.records import Steps
 from seqprobe.report import Comparison, Report
 from seqprobe_cli.main import main
 
@@ -132,6 +133,15 @@ def test_a_run_that_was_cut_short_does_not_pass(run: Run, report: Report) -> Non
 )
 def test_refusals(words: Sequence[str], message: str, refuse: Callable[..., str]) -> None:
     assert message in refuse("a.json", *words)
+
+
+@pytest.mark.parametrize("form", ["md", "junit"])
+@pytest.mark.parametrize("steps", [None, Steps((), "names")])
+def test_a_comparison_of_nothing_does_not_pass(
+    form: str, steps: Steps | None, refuse: Callable[..., str]
+) -> None:
+    Comparison((), steps=steps).save("none.json")
+    assert "there is no report to show; got none. Give" in refuse("none.json", "--format", form)
 
 
 @pytest.mark.parametrize("words", [("--format", "md"), ("--fail-on", "problem")])
