@@ -133,7 +133,8 @@ def test_never_longer_than_a_comment(letter: str, report: Report) -> None:
     markdown = long.render(".md")
     assert MOST - 3000 < len(markdown.encode()) <= MOST
     assert markdown.endswith("\n*Cut here: the page holds the rest.*\n")
-    assert {len(row) for row in cells(markdown)} == {4}
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert all(row.endswith(" |") for row in rows if row != "|---|---|---|---|")
 
 
 def test_a_check_without_a_number_has_none(report: Report) -> None:
