@@ -80,7 +80,7 @@ def median_of(length: float) -> float:
     """Of the mean over all sequences, by quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     curves = np.exp(-np.arange(POINTS) / (length * np.exp(0.3 * nodes[:, None])))
-    return middle((weights @ curves)[None])[0].item()
+    return float(middle((weights @ curves)[None])[0])
 
 
 def middle(curves: Rows) -> Rows:

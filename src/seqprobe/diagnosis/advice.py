@@ -49,6 +49,8 @@ def advice(reports: Sequence[Report]) -> tuple[Advice, ...]:
     A model is left out where another one is better beyond both of their intervals. Numbers from the
     same sequences lie apart by chance more rarely than the level of the intervals says.
     """
+    if len(reports) < 2:
+        return ()
     told = [_fitting(rule, words, reports) for rule, words in NEEDS.items()]
     told += [_ahead(purpose, reports) for purpose in _purposes(reports)]
     return tuple(line for line in told if len(line.evidence) > 1)
