@@ -66,12 +66,13 @@ def test_of_a_training_the_first_and_the_last_are_drawn(three: Sequence[Report])
 
 def test_it_looks_the_same_whatever_the_settings(report: Report) -> None:
     before = dict(mpl.rcParams)
-    figure = report.figure("reach-profile")
+    figure, other = (report.figure("reach-profile") for _ in range(2))
     plain = written(figure, "png")
     assert dict(mpl.rcParams) == before
     with pyplot.style.context("dark_background"):
         dark = dict(mpl.rcParams)
         assert written(report.figure("reach-profile"), "png") == plain
+        assert written(other, "png") == plain
         assert dict(mpl.rcParams) == dark
     assert figure.get_facecolor() == (1, 1, 1, 1)
     assert not pyplot.get_fignums()

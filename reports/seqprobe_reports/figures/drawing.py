@@ -10,26 +10,16 @@ from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from seqprobe_reports.figures.svg import INK, WIDTH, inline, look
 
 Paper = TypeVar("Paper", bound=Figure)
-PRINTED = look("black", "white")
 
 
 class Printed(Figure):
-    """A figure that looks the same wherever it is drawn, whatever the settings there.
-
-    Matplotlib makes ticks when it draws, with the settings of that moment.
-    """
-
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw it, in its own look."""
-        with mpl.rc_context(PRINTED):
-            super().draw(renderer)
+    """A figure for a paper."""
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Write it as any matplotlib figure, with TrueType fonts: many journals refuse Type 3."""
@@ -62,7 +52,7 @@ class Drawing:
 
     def printed(self) -> Printed:
         """Black and colours on white."""
-        with mpl.rc_context(PRINTED):
+        with mpl.rc_context(look("black", "white")):
             return self._on(Printed)
 
     def _on(self, paper: type[Paper]) -> Paper:
