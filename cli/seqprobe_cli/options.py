@@ -11,6 +11,11 @@ import click
 from seqprobe.errors import UsageError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+fail_on = click.option(
+    "--fail-on",
+    type=click.Choice(["attention", "problem"]),
+    help="Exit with 1 if a finding is at least this grave.",
+)
 _OPTIONS = (
     click.option(
         "--data",
@@ -93,11 +98,7 @@ _OPTIONS = (
         is_flag=True,
         help="Go on where this command was cut short.",
     ),
-    click.option(
-        "--fail-on",
-        type=click.Choice(["attention", "problem"]),
-        help="Exit with 1 if a finding is at least this grave.",
-    ),
+    fail_on,
 )
 
 

@@ -64,7 +64,7 @@ def _content(shown: tuple[Subject, ...]) -> dict[str, object]:
         "subjects": shown,
         "cautions": cautions(shown),
         "steps": None,
-        "profile": Markup(reach_profile.draw(shown)),
+        "profile": Markup(reach_profile.draw(shown).svg()),
         "quantities": QUANTITIES,
         "paradigm": ROWS,
         "families": FAMILIES,

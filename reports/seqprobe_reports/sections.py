@@ -11,7 +11,7 @@ from seqprobe_reports.baselines import variants
 from seqprobe_reports.subjects import Subject
 
 WITHOUT_RESULT = ("not applicable", "not run", "error")
-_SEVERITY = ("problem", "attention", "error", "info", "fine", "not run", "not applicable")
+SEVERITY = ("problem", "attention", "error", "info", "fine", "not run", "not applicable")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def sections(subjects: tuple[Subject, ...]) -> list[Section]:
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
     """What matters most first."""
-    return sorted(findings, key=lambda finding: _SEVERITY.index(finding.status))
+    return sorted(findings, key=lambda finding: SEVERITY.index(finding.status))
 
 
 def _union(groups: Iterable[Iterable[str]]) -> list[str]:

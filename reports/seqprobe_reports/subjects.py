@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from seqprobe.contracts import Estimate, Series
+from seqprobe.errors import UsageError
 from seqprobe.names import distinct
 from seqprobe.records import Check
-from seqprobe.report import Report
+from seqprobe.report import Comparison, Report
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,20 @@ class Subject:
         return self.table(id) if id in found.tables else None
 
 
+def on_view(what: Comparison | Sequence[Report]) -> tuple[Subject, ...]:
+    """Those that are shown side by side: all, or the first and the last one of a training."""
+    reports = what.reports if isinstance(what, Comparison) else what
+    over_steps = isinstance(what, Comparison) and what.steps is not None
+    return subjects([*reports[:1], *reports[-1:]] if over_steps else reports)
+
+
 def subjects(reports: Sequence[Report]) -> tuple[Subject, ...]:
-    """Name the models by their files, numbered where two files share a name."""
+    """Name the models by their files, numbered where two files share a name.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not reports:
+        raise UsageError("there is no report to show", got="none", do="Give a report.")
     names = distinct(report.model.name for report in reports)
     return tuple(Subject(name, report) for name, report in zip(names, reports, strict=True))

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from seqprobe.contracts import Finding, Series
 from seqprobe.embedded import embedded_json
-from seqprobe.errors import FileError
+from seqprobe.errors import FileError, UsageError
 from seqprobe.names import distinct
 from seqprobe.records import (
     Advice,
@@ -28,7 +28,7 @@ from seqprobe.records import (
     Steps,
     Verdict,
 )
-from seqprobe.saving import save
+from seqprobe.views import Viewable
 
 if TYPE_CHECKING:
     import pandas
@@ -37,12 +37,10 @@ SCHEMA: Literal["seqprobe.report/1"] = "seqprobe.report/1"
 COMPARISON: Literal["seqprobe.comparison/1"] = "seqprobe.comparison/1"
 GIVE = "Give the page or the JSON that `seqprobe analyze` wrote."
 T = TypeVar("T")
-RENDERERS = "seqprobe.renderers"
-"""Entry points by file ending; each makes a text of a comparison, or of a row of reports."""
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Viewable):
     """All that was measured on one model, as `seqprobe.report/1`."""
 
     created: str
@@ -66,9 +64,24 @@ class Report:
                 return check
         raise KeyError(f"no check {id!r} in this report; it has {[c.id for c in self.checks]}")
 
+    def __repr__(self) -> str:
+        many = f"{len(self.checks)} checks, {len(self.findings)} findings"
+        return f"<Report of {self.model.name!r}: {many}>"
+
     def table(self, id: str) -> Series:
-        """One table by its id."""
-        return next(table for table in self.tables if table.id == id)
+        """One table by its id.
+
+        Raises:
+            UsageError: there is none of this id.
+        """
+        for table in self.tables:
+            if table.id == id:
+                return table
+        raise UsageError(
+            f"no table {id!r} in this report",
+            expected="one of " + (", ".join(table.id for table in self.tables) or "none"),
+            do="Choose one of these.",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dictionaries, ready for `json.dumps(..., allow_nan=False)`."""
@@ -83,9 +96,9 @@ class Report:
         """Read what `to_dict` wrote; fields that this version does not know are ignored."""
         return _valid(cls, SCHEMA, contents, where)
 
-    def save(self, path: str | Path) -> Path:
-        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return save(self, path, RENDERERS, (self,))
+    @property
+    def _contents(self) -> tuple[Any, ...]:
+        return ((self,),)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per metric: check, metric, value, low, high, unit, n, status, reason."""
@@ -107,7 +120,7 @@ class Report:
             for name, estimate in check.metrics.items()
         )
 
-    def _repr_html_(self) -> str:
+    def _plain_html(self) -> str:
         items = "".join(
             f"<li><b>{escape(f.status)}</b>: {escape(f.statement)}</li>" for f in self.findings
         )
@@ -117,8 +130,8 @@ class Report:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Viewable):
     """Several models measured in the same way, on the same sequences.
 
     `steps` where they are one model at several times of its training, in that order; then the
@@ -138,6 +151,9 @@ class Comparison:
         if self.steps is not None and len(self.steps.values) != len(self.reports):
             raise ValueError(f"{len(self.steps.values)} steps of {len(self.reports)} reports")
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(repr(report.model.name) for report in self.reports)}>"
+
     @property
     def names(self) -> list[str]:
         """Of the models, by their files; numbered where two files share a name."""
@@ -147,9 +163,12 @@ class Comparison:
         """The JSON text of `seqprobe.comparison/1`: the reports, and where their costs cross."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
-    def save(self, path: str | Path) -> Path:
-        """Write JSON, or any form that an installed renderer provides, by the file's ending."""
-        return save(self, path, RENDERERS, self)
+    @property
+    def _contents(self) -> tuple[Any, ...]:
+        return (self,)
+
+    def _plain_html(self) -> str:
+        return "".join(report._plain_html() for report in self.reports)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per model and metric."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
 
 Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
 Source = Literal["theory", "paper", "our convention"]
@@ -181,6 +184,23 @@ class Series:
         """The cells of one column, top to bottom."""
         index = [column.name for column in self.columns].index(name)
         return [row[index] for row in self.rows]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A column for each of its own, with NaN or NA in empty cells.
+
+        Units stand in `frame.attrs["units"]`, by column.
+        """
+        import pandas
+
+        kinds = {"number": "float64", "flag": "boolean", "text": "string"}
+        frame = pandas.DataFrame(
+            {
+                column.name: pandas.Series(self.column(column.name), dtype=kinds[column.type])
+                for column in self.columns
+            }
+        )
+        frame.attrs["units"] = {column.name: column.unit for column in self.columns if column.unit}
+        return frame
 
 
 def _finite(number: float) -> float | None:

@@ -1,5 +1,6 @@
 """Write what was found to a file, as JSON or as what an installed renderer makes of it."""
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -31,7 +32,34 @@ def save(whole: Saveable, path: str | Path, renderers: str, *given: Any) -> Path
         FileError: the file cannot be written.
     """
     path = Path(path)
-    text = whole.to_json() if path.suffix == ".json" else _rendered(path.suffix, renderers, given)
+    return write(path, rendered(whole, path.suffix, renderers, *given))
+
+
+def rendered(whole: Saveable, ending: str, renderers: str, *given: Any, **asked: Any) -> str:
+    """The text that `save` writes to a file of this ending; arguments as for it.
+
+    Raises:
+        UsageError: no renderer for this ending.
+    """
+    if ending == ".json":
+        return whole.to_json()
+    known = [f".{entry.name}" for entry in metadata.entry_points(group=renderers)]
+    if ending not in known:
+        raise UsageError(
+            f"no renderer for {ending or 'a file without an ending'}",
+            expected=", ".join([".json", *known]),
+            do="Choose one of these endings.",
+        )
+    text: str = installed(renderers, ending[1:])(*given, **asked)
+    return text
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a text whole or not at all.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
     try:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -42,13 +70,17 @@ def save(whole: Saveable, path: str | Path, renderers: str, *given: Any) -> Path
     return path
 
 
-def _rendered(suffix: str, group: str, given: tuple[Any, ...]) -> str:
-    known = {f".{entry.name}": entry for entry in metadata.entry_points(group=group)}
-    if suffix not in known:
-        raise UsageError(
-            f"no renderer for {suffix or 'a file without an ending'}",
-            expected=", ".join([".json", *known]),
-            do="Choose one of these endings.",
-        )
-    page: str = known[suffix].load()(*given)
-    return page
+def installed(group: str, name: str) -> Callable[..., Any]:
+    """What is registered under a name in a group of entry points.
+
+    Raises:
+        UsageError: nothing is.
+    """
+    for entry in metadata.entry_points(group=group, name=name):
+        found: Callable[..., Any] = entry.load()
+        return found
+    raise UsageError(
+        f"nothing installed makes the {name} of a report",
+        expected=f"an entry point {name!r} in the group {group}",
+        do="Install seqprobe whole, with `pip install .` in its folder.",
+    )

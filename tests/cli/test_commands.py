@@ -190,6 +190,32 @@ class TestCompare:
         assert again.exit_code == 0, again.output
         assert (folder / "again.html").read_bytes() == (folder / "both.html").read_bytes()
 
+    @pytest.mark.usefixtures("plain_page")
+    def test_pages_and_json_from_a_baseline(self, run: Run, reports: Path, folder: Path) -> None:
+        words = ("compare", reports / "a.html", reports / "b.json", "--baseline", "gru.pt (2)")
+        result = run(*words, "-o", "both.html")
+        assert result.exit_code == 0, result.output
+        both = json.loads((folder / "both.json").read_text())
+        assert {tuple(d["models"]) for d in both["differences"]} == {("gru.pt (2)", "gru.pt (1)")}
+        assert all(d["paired"] for d in both["differences"] if d["estimate"]["value"] == 0)
+        assert not any(d["clear"] for d in both["differences"]), "it is the same model"
+
+    def test_a_baseline_that_is_not_there(self, refuse: Run, tiny: Path, reports: Path) -> None:
+        said = refuse(2, "compare", reports / "a.json", "--baseline", "x.pt")
+        assert "no model of that name to be the baseline; got 'x.pt'; expected one of gru" in said
+        said = refuse(2, "compare", tiny, "--baseline", "x.pt", "--data", "synthetic:iid")
+        assert "no model of that name to be the baseline" in said
+
+    def test_other_versions_of_a_check_are_refused(
+        self, run: Run, refuse: Run, reports: Path, folder: Path
+    ) -> None:
+        other = json.loads((reports / "a.json").read_text())
+        other["checks"][0]["version"] = 9
+        (folder / "other.json").write_text(json.dumps(other))
+        said = refuse(2, "compare", reports / "a.json", "other.json")
+        assert "different versions of gradient-decay; got versions 2 and 9; expected the" in said
+        assert "Measure the older ones again" in said
+
     def test_other_data_are_refused(self, refuse: Run, reports: Path) -> None:
         said = refuse(2, "compare", reports / "a.json", reports / "text.json")
         assert "the reports were measured on different data; got 8 independent, equally " in said

@@ -476,7 +476,7 @@ def test_many_long_curves_stay_within_budget(report: Report) -> None:
 
 
 def test_profile_states_the_four_quantities(three: list[Report]) -> None:
-    svg = reach_profile.draw(subjects(three))
+    svg = reach_profile.draw(subjects(three)).svg()
     assert (
         "lstm.pt: reach at least 256 steps, sensitivity 54 steps [48.6, 59.4], "
         "use 64.8 steps [58.8, 71.8], storage 27 steps [25, 30]." in svg
@@ -498,7 +498,7 @@ def test_profile_states_the_four_quantities(three: list[Report]) -> None:
 def test_profile_draws_any_estimate(found: Estimate, words: str, report: Report) -> None:
     metrics = {"horizon": found}
     checks = tuple(replace(c, metrics=metrics) if c.id == "position" else c for c in report.checks)
-    svg = reach_profile.draw(subjects([replace(report, checks=checks)]))
+    svg = reach_profile.draw(subjects([replace(report, checks=checks)])).svg()
     assert words in texts(svg)
 
 
@@ -509,4 +509,4 @@ NAMES = ("_hidden", "$x_1$", "日本語 🙂", "", "x" * 300, "a\x1b[31m\nb")
 def test_any_name_can_be_drawn(names: Sequence[str], named: Callable[..., Report]) -> None:
     shown = subjects([named(name) for name in names])
     assert all(draw(check, shown) for check in FIGURES)
-    assert reach_profile.draw(shown)
+    assert reach_profile.draw(shown).svg()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from matplotlib.figure import Figure
+
+from seqprobe.errors import UsageError
+from seqprobe.report import Comparison, Report
 from seqprobe_reports.figures import (
     attention,
     bottleneck,
@@ -17,13 +21,17 @@ from seqprobe_reports.figures import (
     order,
     path_length,
     position,
+    reach_profile,
     sequential_depth,
     throughput,
     window,
 )
-from seqprobe_reports.subjects import Subject
+from seqprobe_reports.figures.drawing import Drawing
+from seqprobe_reports.subjects import Subject, on_view
 
-FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
+PROFILE = "reach-profile"
+
+FIGURES: dict[str, Callable[[Sequence[Subject]], Drawing | None]] = {
     "attention": attention.draw,
     "bottleneck": bottleneck.draw,
     "capacity": capacity.draw,
@@ -42,6 +50,27 @@ FIGURES: dict[str, Callable[[Sequence[Subject]], str]] = {
 }
 
 
-def draw(check: str, subjects: Sequence[Subject]) -> str:
+def draw(check: str, shown: Sequence[Subject]) -> str:
     """Inline SVG of a check for all models, or nothing where there is nothing to draw."""
-    return FIGURES[check](subjects) if check in FIGURES else ""
+    drawing = FIGURES[check](shown) if check in FIGURES else None
+    return drawing.svg() if drawing else ""
+
+
+def figure(name: str, what: Comparison | Sequence[Report]) -> Figure:
+    """The figure of a check, or the reach profile, for a paper.
+
+    Of checkpoints of one training the first and the last one are drawn.
+
+    Raises:
+        UsageError: there is no such figure.
+    """
+    shown = on_view(what)
+    known = {PROFILE: reach_profile.draw, **FIGURES}
+    drawing = known[name](shown) if name in known else None
+    if drawing is None:
+        raise UsageError(
+            f"no figure {name!r} of {', '.join(subject.name for subject in shown)}",
+            expected="one of " + ", ".join(id for id, draws in known.items() if draws(shown)),
+            do="Choose one of these; other checks have tables.",
+        )
+    return drawing.printed()

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from seqprobe_reports.figures.axes import Panel, figure, line, over_log_distance, thin
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.heat import squares
 from seqprobe_reports.figures.svg import label
 from seqprobe_reports.subjects import Subject
@@ -29,7 +30,7 @@ FAINT = 0.03
 """Weights of a map that are not drawn."""
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """Distances, and the heads of each model; of a single one also the maps."""
     alone = len(subjects) == 1
     heads = by_model(subjects, CHECK, "entropy_ratio", "heads")[:MOST_MODELS]

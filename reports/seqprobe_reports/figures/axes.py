@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.curves import Curve, sparse, thinned
-from seqprobe_reports.figures.svg import DASHES, INK, MARKERS, svg
+from seqprobe_reports.figures.drawing import Drawing
+from seqprobe_reports.figures.svg import DASHES, INK, MARKERS
 from seqprobe_reports.subjects import Subject
 
 DISTANCE = "distance (steps)"
@@ -38,14 +39,14 @@ class Panel:
     along: str = DISTANCE
 
 
-def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> str:
+def figure(subjects: Sequence[Subject], check: str, *panels: Panel) -> Drawing | None:
     """One figure of a check, described by the headlines of its models; nothing without curves."""
     drawn = [(panel.height, partial(_paint, subjects, panel)) for panel in panels if panel.curves]
     if not drawn:
-        return ""
+        return None
     known = [(subject.name, found) for subject in subjects if (found := subject.check(check))]
     description = " ".join(f"{name}: {found.headline}" for name, found in known)
-    return svg(check, known[0][1].title, description, drawn)
+    return Drawing(check, known[0][1].title, description, drawn)
 
 
 def _paint(subjects: Sequence[Subject], panel: Panel, axes: Axes) -> None:

@@ -19,6 +19,7 @@ from seqprobe_reports.figures.axes import (
     thin,
 )
 from seqprobe_reports.figures.curves import Curve, by_model, by_site
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.heat import heights, painted, shares
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
@@ -28,7 +29,7 @@ MEMORY = "only from a memory"
 DOTTED: Dash = (0, (1, 2))
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """Independent symbols: all sites of one model, or the key site of several; below, the data."""
     alone = len(subjects) == 1
     value = "lower_bound"

@@ -16,12 +16,13 @@ from seqprobe_reports.figures.axes import (
     over_log_distance,
 )
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK = "capacity"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: above bits about one symbol, below the sum of those up to there."""
     return figure(
         subjects,

@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 
 from seqprobe_reports.figures.axes import Panel, band, figure, line, on_log_axis, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
 
 CHECK, SINCE = "carry-over", "tokens read since the boundary"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: above the gain, below what is left of two pasts' distance."""
     return figure(
         subjects,

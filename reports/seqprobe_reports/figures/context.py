@@ -20,12 +20,13 @@ from seqprobe_reports.figures.axes import (
     thin,
 )
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK, LOSS, KL = "context", "loss_bits", "kl_bits"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: above the loss over kept context, below copies over distance."""
     known = by_model(subjects, CHECK, LOSS) or by_model(subjects, CHECK, KL)
     copies = by_model(subjects, CHECK, "gained_bits", "copy")

@@ -56,10 +56,7 @@ def by_site(
 
 def frame(table: Series) -> pandas.DataFrame:
     """A table in pandas; its first column is called distance."""
-    columns = {column.name: table.column(column.name) for column in table.columns}
-    numeric = {column.name: "float64" for column in table.columns if column.type == "number"}
-    result = pandas.DataFrame(columns).astype(numeric)
-    return result.rename(columns={table.columns[0].name: "distance"})
+    return table.to_pandas().rename(columns={table.columns[0].name: "distance"})
 
 
 def thinned(table: pandas.DataFrame, most: int) -> pandas.DataFrame:

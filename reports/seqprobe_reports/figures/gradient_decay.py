@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from seqprobe_reports.baselines import BASELINES
 from seqprobe_reports.figures.axes import Dash, Panel, band, figure, level, line, on_log_axis, thin
 from seqprobe_reports.figures.curves import Curve, by_model, by_site
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK, HORIZON = "gradient-decay", 1e-3
 LONG: Dash = (0, (14, 3))
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One model with its baselines, below it all sites; of several the outputs, also untrained."""
     curves = by_site(subjects, CHECK, "relative", key="output")
     if len(subjects) > 1:

@@ -17,13 +17,14 @@ from seqprobe_reports.figures.axes import (
     thin,
 )
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK = "jacobian-spectrum"
 DASHED: Dash = (0, (6, 3))
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: above the largest singular value, below the effective rank."""
     return figure(
         subjects,

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 
 from seqprobe_reports.figures.axes import Panel, band, figure, line, over_log_distance, thin
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK = "locality"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model; dashed the untrained one, dotted on independent tokens."""
     beside = {
         "before training": (by_model(subjects, CHECK, "within", "untrained"), "--"),

@@ -17,12 +17,13 @@ from seqprobe_reports.figures.axes import (
     thin,
 )
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK, SHUFFLE = "order", "shuffle_bits"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model, and two thin ones beside it."""
     return figure(subjects, CHECK, Panel(by_model(subjects, CHECK, SHUFFLE), _paint))
 

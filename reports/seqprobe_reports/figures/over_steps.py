@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from seqprobe.contracts import Estimate
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.axes import label_powers, level, marked
-from seqprobe_reports.figures.svg import INK, PALETTE, svg
+from seqprobe_reports.figures.drawing import Drawing
+from seqprobe_reports.figures.svg import INK, PALETTE
 
 MOST_POINTS, HEIGHT, FOOT = 300, 1.9, 0.6
 WIDE = 100
@@ -84,7 +85,7 @@ def draw(
             paint, curve=curve, along=along if last else "", distance=distance, marks=marks or {}
         )
         panels.append((HEIGHT + (FOOT if last or marks else 0), painted))
-    return svg(id, title, description, panels) if panels else ""
+    return Drawing(id, title, description, panels).svg() if panels else ""
 
 
 def paint(

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.axes import Panel, figure, line, on_log_axis, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_model, sparse
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: above hops, below operators."""
     return figure(
         subjects,

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 
 from seqprobe_reports.figures.axes import Panel, band, figure, line, on_log_axis, over_log_distance
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK = "position"
 PLACE = "position of the token"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model: by distance, and for the last predictions by where the token stands."""
     return figure(
         subjects,

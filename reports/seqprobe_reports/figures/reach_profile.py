@@ -12,7 +12,8 @@ from seqprobe.contracts import Estimate
 from seqprobe.names import distinct
 from seqprobe_reports import numbers
 from seqprobe_reports.figures.axes import asked, legend_columns, over_log_distance
-from seqprobe_reports.figures.svg import INK, MARKERS, PALETTE, label, svg
+from seqprobe_reports.figures.drawing import Drawing
+from seqprobe_reports.figures.svg import INK, MARKERS, PALETTE, label
 from seqprobe_reports.quantities import QUANTITIES, profile
 from seqprobe_reports.subjects import Subject
 
@@ -35,10 +36,10 @@ class _Lane:
         return MARKERS[self.style % len(MARKERS)]
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing:
     """Horizontal ranges: the quantities, and the models within each."""
     height = 1.2 + len(QUANTITIES) * (0.3 + 0.22 * len(subjects))
-    return svg(
+    return Drawing(
         "reach-profile", TITLE, profile(subjects),
         [(min(height, 12), lambda axes: _paint(axes, subjects))],
     )  # fmt: skip

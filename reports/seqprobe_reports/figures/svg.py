@@ -7,18 +7,11 @@ the page into the dark.
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
-from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import seaborn
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from seqprobe.names import printable
 
@@ -34,26 +27,22 @@ _DROPPED = ("style", "metadata")
 _COORDINATES = ("d", "x", "y", "transform")
 
 
-def svg(
-    id: str,
-    title: str,
-    description: str,
-    panels: Sequence[tuple[float, Callable[[Axes], None]]],
-) -> str:
-    """Paint pairs of axes, one below the other, each of some height in inches.
-
-    Returns inline SVG, the same bytes every time.
-    """
-    heights = [height for height, _ in panels]
-    with mpl.rc_context(_look()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
-        figure = Figure(figsize=(WIDTH, sum(heights)), layout=ConstrainedLayoutEngine(hspace=0.06))
-        rows = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
-        for (_, paint), axes in zip(panels, rows, strict=True):
-            paint(axes)
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return inline(drawn.getvalue(), id, title, description)
+def look(ink: str, paper: str) -> Any:
+    """Matplotlib's settings for figures in these colours."""
+    inked = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+    return {
+        **seaborn.axes_style("ticks"),
+        **dict.fromkeys(inked, ink),
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), paper),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.size": 10,
+        "legend.frameon": False,
+        "lines.linewidth": 1.7,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "seqprobe",
+        "text.parse_math": False,
+    }
 
 
 def label(text: str) -> str:
@@ -74,23 +63,6 @@ def inline(drawing: str, id: str, title: str, description: str) -> str:
     _without_repetition(root)
     _describe(root, f"figure-{id}", title, description)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _look() -> Any:
-    inked = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
-    return {
-        **seaborn.axes_style("ticks"),
-        **dict.fromkeys(inked, INK),
-        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "font.size": 10,
-        "legend.frameon": False,
-        "lines.linewidth": 1.7,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "seqprobe",
-        "text.parse_math": False,
-    }
 
 
 def _clean(element: ElementTree.Element, prefix: str) -> None:

@@ -18,9 +18,10 @@ from seqprobe_reports.figures.axes import (
     over_log_distance,
 )
 from seqprobe_reports.figures.curves import Curve, at_key_site, frame
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.gradient_decay import relative
 from seqprobe_reports.figures.over_steps import spread
-from seqprobe_reports.figures.svg import INK, PALETTE, svg
+from seqprobe_reports.figures.svg import INK, PALETTE
 
 HEIGHT = 3.6
 
@@ -43,12 +44,12 @@ def draw(story: Story, check: str) -> str:
         legend(axes, always=True)
 
     first, last = curves[0].label, curves[-1].label
-    return svg(
+    return Drawing(
         f"{check}-through-training",
         f"{check}, from {first} to {last}",
         f"The curve of {check} at {', '.join(curve.label for curve in curves)}.",
         [(HEIGHT, painted)],
-    )
+    ).svg()
 
 
 def _curves(story: Story, check: str, column: str) -> list[Curve]:

@@ -18,13 +18,14 @@ from seqprobe_reports.figures.axes import (
     over_log_distance,
 )
 from seqprobe_reports.figures.curves import Curve, by_model
+from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
 
 CHECK = "window"
 
 
-def draw(subjects: Sequence[Subject]) -> str:
+def draw(subjects: Sequence[Subject]) -> Drawing | None:
     """One curve per model; above the loss, below what replacing the oldest token changes."""
     loss = partial(_loss, subjects)
     return figure(
