@@ -120,6 +120,9 @@ def cautions(shown: Sequence[Subject]) -> list[str]:
         "on different data": {report.data.sha256 for report in reports},
         "for different distances": {report.distance for report in reports},
         "with different versions of SeqProbe": {r.environment.seqprobe for r in reports},
+        "on different machines": {
+            (r.environment.platform, r.environment.device, r.environment.dtype) for r in reports
+        },
     }
     return [
         f"These models were measured {how}: compare their numbers with care."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Series
 from seqprobe.errors import UsageError
@@ -18,11 +18,6 @@ class Subject:
 
     name: str
     report: Report
-
-    @property
-    def named(self) -> Report:
-        """The report of a model that bears the name it has on the page."""
-        return replace(self.report, model=replace(self.report.model, name=self.name))
 
     def check(self, id: str) -> Check | None:
         """The check, if the report has it."""

@@ -140,6 +140,21 @@ def test_the_faster_one_is_named_at_the_lengths_that_both_have():
     assert not any(each.decided for each in advice([timed("a", 1e-3), timed("b", 1.1e-3)]))
 
 
+def test_bits_of_other_texts_and_seconds_of_other_machines_are_not_held_against_each_other():
+    one, other = (
+        replace(timed(n, seconds), checks=report(n, {"position.at_distance": use}).checks)
+        for n, seconds, use in (
+            ("a", 1e-3, bits(0.1, 0.05, 0.15)),
+            ("b", 2e-3, bits(5.0, 4.0, 6.0)),
+        )
+    )
+    assert len(advice([one, other])) == 4
+    text = replace(other, data=replace(other.data, tokenizer="words"))
+    assert not any(each.metric.startswith("position") for each in advice([one, text]))
+    gpu = replace(other, environment=replace(other.environment, device="cuda:0"))
+    assert [each.metric for each in advice([one, gpu])] == ["position.at_distance"]
+
+
 def finding(rule, status, evidence):
     return Finding(rule, "memory", status, "", "length", evidence, "", "theory", "", "", "")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seqprobe.contracts import Estimate, Series
-from seqprobe.records import Advice
+from seqprobe.records import OWN_TEXT, Advice
 from seqprobe.report import Report
 
 NOBODY = "No model was measured to be ahead of the others."
@@ -79,9 +79,8 @@ def _fitting(rule: str, words: str, reports: Sequence[Report]) -> Advice:
 
 
 def _purposes(reports: Sequence[Report]) -> Iterator[_Purpose]:
-    far = {report.distance for report in reports}
-    if len(far) == 1:
-        steps = far.pop()
+    if _read_the_same(reports):
+        steps = reports[0].distance
         for words, metric in (
             (f"use of the past {steps} steps back", "position.at_distance"),
             (f"copying over {steps} steps", "context.copied_at_distance"),
@@ -92,12 +91,24 @@ def _purposes(reports: Sequence[Report]) -> Iterator[_Purpose]:
     length = _length(reports)
     words = f"memory at {length:,} tokens"
     yield _Purpose(words, "memory.carried", lambda report: _carried(report, length))
-    for at in _ends(_lengths(reports, "throughput", "forward_seconds")):
+    timed = reports if _on_the_same_machine(reports) else ()
+    for at in _ends(_lengths(timed, "throughput", "forward_seconds")):
         yield _costing(f"speed at {at:,} tokens", "throughput", "forward_seconds", at)
-    for at in _lengths(reports, "throughput", "training_seconds")[-1:]:
+    for at in _lengths(timed, "throughput", "training_seconds")[-1:]:
         yield _costing(f"training speed at {at:,} tokens", "throughput", "training_seconds", at)
     for at in _lengths(reports, "memory", "training")[-1:]:
         yield _costing(f"training memory at {at:,} tokens", "memory", "training", at)
+
+
+def _read_the_same(reports: Sequence[Report]) -> bool:
+    """Bits of other texts, or per other tokens, are no match."""
+    read = {(r.distance, r.data.source, r.data.sha256, r.data.tokenizer) for r in reports}
+    return len(read) == 1 and reports[0].data.source != OWN_TEXT
+
+
+def _on_the_same_machine(reports: Sequence[Report]) -> bool:
+    where = [report.environment for report in reports]
+    return len({(each.platform, each.device, each.dtype, each.threads) for each in where}) == 1
 
 
 def _ahead(purpose: _Purpose, reports: Sequence[Report]) -> Advice:
