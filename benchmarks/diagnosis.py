@@ -21,7 +21,7 @@ from seqprobe.reference import broken, zoo
 from seqprobe.reference.language_models import Kind, build
 from seqprobe.runner.registry import chosen
 
-SEEDS, PROCESSES = 5, 2
+SEEDS, PROCESSES = 4, 2
 LENGTH, SEQUENCES, ENOUGH = 64, 16, 128
 PROBES = tuple(probe.id for probe in chosen(None) if probe.id != "throughput")
 GRAVE: tuple[Status, ...] = ("problem", "attention")
@@ -103,7 +103,10 @@ HEALTHY = {
         right=ARRIVES | {"trainable-not-stored", "harmful-beyond-trained"},
     ),
     "attention, untrained": Model(lambda: small("attention"), 20, right=ARRIVES),
-    "two stacked integrators": Model(
+    "three stacked integrators, numbers": Model(
+        lambda: zoo.leaky(1.0, layers=3), 20, right=ARRIVES, data=None
+    ),
+    "LSTM, forget bias 20, two layers": Model(
         lambda: broken.forget_bias(20.0, layers=2), 20,
         right=ARRIVES | {"gates-saturated", "trainable-not-stored"},
     ),
@@ -142,7 +145,7 @@ BROKEN = {
     "LSTM of 8 that had to delay by 4": Model(
         lambda: broken.learned_to_delay(8, 400), 4, "state-too-small", sequences=ENOUGH
     ),
-    "two stacked integrators, storage": Model(
+    "LSTM, forget bias 20, storage": Model(
         lambda: broken.forget_bias(20.0, layers=2), 20, "trainable-not-stored"
     ),
     "shift register, only its newest read": Model(reads_the_newest, 5, "stored-unused"),

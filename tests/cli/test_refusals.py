@@ -181,7 +181,8 @@ class TestFactories:
         result = run("analyze", "nan.pt", *words)
         assert result.exit_code == 1
         assert (
-            "  problem: NaN or infinity stands in weight.\n    Do: Go back to a " in result.stdout
+            "  problem: NaN or infinity stands in weight. It spreads to every output that these "
+            "weights touch.\n    Do: Go back to a " in result.stdout
         )
         report = json.loads(Path("nan-report.json").read_text())
         assert report["model"]["nonfinite"] == ["weight"]

@@ -33,8 +33,9 @@ def in_half(model):
         (
             lambda: broken.forget_bias(20.0, layers=2),
             GRADIENT,
-            {"gradient-arrives", "gates-saturated"},  # it grows, as a power of the distance
+            {"gradient-arrives", "gates-saturated"},
         ),
+        (lambda: zoo.leaky(1.0, layers=3), GRADIENT, {"gradient-arrives"}),  # it grows as k^2
         (lambda: broken.recurrent_gain(1.2), GRADIENT, {"gradient-explodes"}),
         (lambda: zoo.leaky(0.9), (*GRADIENT, *REACH), {"gradient-arrives"}),
         (

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from seqprobe.contracts import Measurement, Series
+from seqprobe.errors import NotApplicable
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.jacobian_spectrum import JacobianSpectrum
 from seqprobe.reference import zoo
@@ -164,3 +165,14 @@ def test_a_state_that_is_too_wide_keeps_its_exponents(show, monkeypatch):
     assert "effective_rank" not in measured.metrics
     assert measured.metrics["lyapunov_max"].value is not None
     assert measured.warnings == ("singular values are left out: a state has more than 10 numbers",)
+
+
+def test_without_states_per_step_there_is_no_jacobian_of_them(show):
+    with pytest.raises(NotApplicable, match="no states per step are known"):
+        show(zoo.carried_rnn(0.9), JacobianSpectrum(20), sequences=8, time=64)
+
+
+def test_half_precision_has_singular_values_too(show):
+    model = SequenceModel(zoo.uniform_attention().module.bfloat16())
+    measured = show(model, JacobianSpectrum(20), sequences=8, time=32)
+    assert measured.metrics["effective_rank"].value is not None

@@ -33,11 +33,16 @@ def memoryless(symbols: int = 8, width: int = 16) -> SequenceModel:
 
 
 class _Leaky(nn.Module):
-    def __init__(self, a: float) -> None:
+    def __init__(self, a: float, layers: int) -> None:
         super().__init__()
-        self.a = a
+        self.a, self.layers = a, layers
 
     def forward(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
+        for _ in range(self.layers):
+            x = self._summed(x)
+        return x
+
+    def _summed(self, x: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
         state, states = torch.zeros_like(x[:, 0]), []
         for step in x.unbind(1):
             state = self.a * state + step
@@ -45,11 +50,15 @@ class _Leaky(nn.Module):
         return torch.stack(states, dim=1)
 
 
-def leaky(a: float, width: int = 4) -> SequenceModel:
-    """h_t = a h_{t-1} + x_t on real-valued inputs: the gradient is exactly a^k."""
+def leaky(a: float, width: int = 4, layers: int = 1) -> SequenceModel:
+    """h_t = a h_{t-1} + x_t on real-valued inputs: the gradient is exactly a^k.
+
+    Of a second layer upon the first it is (k + 1) a^k, of a third one (k + 1) (k + 2) a^k / 2.
+    """
     head = nn.Linear(width, width, bias=False)
     nn.init.eye_(head.weight)
-    return SequenceModel(Stack(nn.Identity(), _Leaky(a), head), features=width, sites=["memory"])
+    stack = Stack(nn.Identity(), _Leaky(a, layers), head)
+    return SequenceModel(stack, features=width, sites=["memory"])
 
 
 class _Carried(nn.Module):
