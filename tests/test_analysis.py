@@ -100,12 +100,14 @@ def test_two_runs_agree_and_another_seed_does_not(model, report):
 
 
 def test_without_data_the_model_writes_its_own_text():
-    report = seqprobe.analyze(zoo.memoryless(), length=32, limit=8, distance=5)
+    asked = {"length": 32, "limit": 8, "distance": 5, "probes": ("position",)}
+    report = seqprobe.analyze(zoo.memoryless(), **asked)
     assert report.data.source == "text sampled from the model itself"
 
 
 def test_real_valued_inputs_get_the_probes_that_apply():
-    report = seqprobe.analyze(zoo.leaky(0.5), length=64, limit=8, distance=4)
+    asked = {"length": 64, "limit": 8, "distance": 4, "probes": ("gradient-decay", "position")}
+    report = seqprobe.analyze(zoo.leaky(0.5), **asked)
     assert report["gradient-decay"].metrics["at_distance"].value == pytest.approx(0.5**4, rel=1e-5)
     assert report["position"].status == "not applicable"
     assert "needs tokens" in report["position"].headline
@@ -114,7 +116,8 @@ def test_real_valued_inputs_get_the_probes_that_apply():
 
 
 def test_an_unknown_kind_of_model_gets_all_that_needs_only_inputs_and_outputs():
-    report = seqprobe.analyze(zoo.lag_oracle(7), **QUICK)
+    probes = ("position", "gradient-decay", "bottleneck")
+    report = seqprobe.analyze(zoo.lag_oracle(7), probes=probes, **QUICK)
     assert report["position"].metrics["horizon"].value == 7
     assert report["gradient-decay"].status == "not applicable"
     assert report["bottleneck"].status == "not applicable"
@@ -127,7 +130,7 @@ def test_a_failing_probe_leaves_the_others_alone(monkeypatch):
         raise RuntimeError("broken on purpose")
 
     monkeypatch.setattr(Position, "observe", fail)
-    report = seqprobe.analyze(zoo.memoryless(), **QUICK)
+    report = seqprobe.analyze(zoo.memoryless(), probes=("position", "gradient-decay"), **QUICK)
     assert report["position"].status == "error"
     assert report["position"].error == "RuntimeError: broken on purpose"
     assert report["gradient-decay"].metrics["horizon"].value == 0
@@ -158,7 +161,7 @@ def test_a_model_that_mixes_rows_is_warned_about():
             x = self.embedding(tokens)
             return self.head(x + x.mean((0, 1)))
 
-    report = seqprobe.analyze(Mistaken(), **QUICK)
+    report = seqprobe.analyze(Mistaken(), probes=("position",), **QUICK)
     assert any("Rows of a batch influence each other" in w for w in report.warnings)
 
 
@@ -189,7 +192,8 @@ def test_a_length_beyond_the_context_is_refused_when_asked_for_and_lowered_when_
 
 
 def test_reports_on_different_data_are_not_compared(report, tmp_path):
-    other = seqprobe.analyze(zoo.memoryless(), **(QUICK | {"data": "synthetic:copy"}))
+    asked = QUICK | {"data": "synthetic:copy", "probes": ("position",)}
+    other = seqprobe.analyze(zoo.memoryless(), **asked)
     paths = [report.save(tmp_path / "a.json"), other.save(tmp_path / "b.json")]
     with pytest.raises(UsageError, match="measured on different data"):
         comparison_of(paths)
