@@ -98,20 +98,28 @@ def _bound(found: Estimate) -> str:
 
 def support(found: Estimate) -> str:
     """What stands behind an estimate: its level, null, ceiling and sample."""
+    level, *rest = _support(found)
     nothing = found.null
     beside = f"null ({nothing.name}) {null(nothing, found.unit)}" if nothing else ""
-    return " · ".join(fact for fact in (beside, sample(found)) if fact)
+    return _joined(level, beside, *rest)
 
 
 def sample(found: Estimate) -> str:
     """What stands behind an estimate, apart from its null."""
+    return _joined(*_support(found))
+
+
+def _support(found: Estimate) -> tuple[str, str, str]:
     interval = found.low is not None or found.high is not None
-    facts = (
-        "exact" if found.exact else "",
-        f"{number(100 * found.level)} % interval" if interval and not found.exact else "",
+    level = f"{number(100 * found.level)} % interval" if interval else ""
+    return (
+        "exact" if found.exact else level,
         f"ceiling {amount(found.ceiling, found.unit)}" if found.ceiling is not None else "",
         f"n{NBSP}={NBSP}{number(found.n)}" if found.n else "",
     )
+
+
+def _joined(*facts: str) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 

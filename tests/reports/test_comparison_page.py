@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,7 +34,8 @@ def words(piece: str) -> str:
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seqprobe_reports.page.draw", lambda check, shown: "")
-    monkeypatch.setattr("seqprobe_reports.page.reach_profile.draw", lambda shown: "")
+    nothing = SimpleNamespace(svg=lambda: "")
+    monkeypatch.setattr("seqprobe_reports.page.reach_profile.draw", lambda shown: nothing)
     monkeypatch.setattr("seqprobe_reports.course.draw", lambda *given, **more: "")
 
 

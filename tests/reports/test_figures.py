@@ -475,11 +475,11 @@ def test_many_long_curves_stay_within_budget(report: Report) -> None:
     assert {"layers.0", "layers.47"} <= set(texts(svg))
 
 
-def test_profile_states_the_four_quantities(three: list[Report]) -> None:
+def test_profile_states_the_quantities_and_the_window(three: list[Report]) -> None:
     svg = reach_profile.draw(subjects(three)).svg()
     assert (
         "lstm.pt: reach at least 256 steps, sensitivity 54 steps [48.6, 59.4], "
-        "use 64.8 steps [58.8, 71.8], storage 27 steps [25, 30]." in svg
+        "use 64.8 steps [58.8, 71.8], storage 27 steps [25, 30], window 150 tokens." in svg
     )
     assert {"reach", "sensitivity", "use", "storage", "≥ 256", "54", "asked: 100"} <= set(
         texts(svg)

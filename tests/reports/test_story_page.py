@@ -277,7 +277,7 @@ class TestCheckpointsOfOneTraining:
         return Comparison(tuple(only), steps=Steps((10, 20, 40), "'step' in their names"))
 
     def test_curves_over_steps_then_first_and_last(self, compared: Comparison) -> None:
-        shown = render_reports(compared.reports, compared.steps)
+        shown = render_reports(compared)
         over = section(shown, "over-steps")
         assert "3 checkpoints, by 'step' in their names: training step 10, 20, 40." in words(over)
         assert re.findall("<h3>([^<]*)", over) == ["Gradient decay"], "what is fixed is not drawn"
