@@ -115,3 +115,28 @@ def test_curves_are_stacked_and_single_values_repeated():
 )
 def test_an_estimate_says_what_kind_of_number_it_is(estimate, status):
     assert estimate.status == status
+
+
+def layered(layers: int) -> Series:
+    sites = ["output", "loss", *(f"blocks.{number}" for number in range(layers))]
+    return Series.stacked(
+        "s", [{"distance": [0, 1, 2], "site": site, "norm": [1.0, 0.5, 0.25]} for site in sites]
+    )
+
+
+def test_deep_models_have_tables_as_small_as_others():
+    deep, deeper = (layered(layers).of_few_sites(8) for layers in (48, 96))
+    assert len(deep.rows) == len(deeper.rows) == deep.total_rows == 8 * 3
+    sites = list(dict.fromkeys(deep.column("site")))
+    assert sites[:3] == ["output", "loss", "blocks.0"]
+    assert sites[-1] == "blocks.47"
+    depths = np.array([int(site.removeprefix("blocks.")) for site in sites[2:]])
+    assert max(np.diff(depths)) - min(np.diff(depths)) <= 1
+    assert "8 of 50 sites" in deep.note
+    assert deep.column("norm") == [1.0, 0.5, 0.25] * 8
+
+
+def test_few_sites_and_other_tables_stay_as_they_are():
+    assert layered(6).of_few_sites(8) == layered(6)
+    heads = Series.of("h", {"position": range(20), "site": [f"b.{n}" for n in range(20)]})
+    assert heads.of_few_sites(8) == heads

@@ -31,7 +31,7 @@ from seqprobe.runner.run import Run
 from seqprobe.sequences.streams import Stream
 
 SAME = 1e-3
-DIGITS = 7
+DIGITS, SITES = 7, 8
 LOSS_SEQUENCES = 8
 CUT_SHORT = "measured on the sequences seen until then."
 
@@ -82,7 +82,9 @@ def assemble(
         findings=findings,
         checks=checks,
         figures=tuple(_figure(check) for check in checks if check.figures),
-        tables=tuple(s.rounded(DIGITS) for m in measured.values() for s in m.series),
+        tables=tuple(
+            s.of_few_sites(SITES).rounded(DIGITS) for m in measured.values() for s in m.series
+        ),
         timing={"total": round(seconds, 2)},
         warnings=_warnings(model, result),
     )

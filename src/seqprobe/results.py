@@ -141,7 +141,7 @@ class Column:
 class Series:
     """A measured curve as a tidy table; the first column is distance, length or position.
 
-    Empty cells are None; `missing` then says why.
+    Empty cells are None; `missing` then says why. `note` says what was left out.
     """
 
     id: str
@@ -149,6 +149,7 @@ class Series:
     rows: tuple[tuple[Cell, ...], ...]
     total_rows: int
     missing: str = ""
+    note: str = ""
 
     @classmethod
     def of(
@@ -179,6 +180,22 @@ class Series:
             return float(f"{cell:.{digits}g}") if isinstance(cell, float) else cell
 
         return replace(self, rows=tuple(tuple(map(short, row)) for row in self.rows))
+
+    def of_few_sites(self, most: int) -> Series:
+        """Of curves over distance at many sites: the first two, the last, evenly those between."""
+        names = [column.name for column in self.columns]
+        if names[0] != "distance" or "site" not in names:
+            return self
+        sites = list(dict.fromkeys(self.column("site")))
+        if len(sites) <= most:
+            return self
+        between = np.linspace(2, len(sites) - 1, most - 2).round().astype(int)
+        kept = {sites[number] for number in (0, 1, *between)}
+        rows = tuple(row for row in self.rows if row[names.index("site")] in kept)
+        note = (
+            f"{most} of {len(sites)} sites, evenly chosen, so that deep models have small reports"
+        )
+        return replace(self, rows=rows, total_rows=len(rows), note=note)
 
     def column(self, name: str) -> list[Any]:
         """The cells of one column, top to bottom."""

@@ -510,3 +510,14 @@ def test_any_name_can_be_drawn(names: Sequence[str], named: Callable[..., Report
     shown = subjects([named(name) for name in names])
     assert all(draw(check, shown) for check in FIGURES)
     assert reach_profile.draw(shown).svg()
+
+
+@pytest.mark.parametrize("check", ["capacity", "bottleneck", "context"])
+def test_curves_of_a_single_distance_have_room(check: str, report: Report) -> None:
+    first = {c: [report.table(check).column(c)[0]] for c in _names(report, check)}
+    first["distance" if check != "context" else "length"] = [0]
+    assert draw(check, subjects([with_table(report, check, first)])).startswith("<svg")
+
+
+def _names(report: Report, table: str) -> list[str]:
+    return [column.name for column in report.table(table).columns]

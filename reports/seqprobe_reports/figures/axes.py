@@ -182,9 +182,9 @@ def _above(curve: Curve, value: str, foot: float) -> Curve:
 
 
 def over_log_distance(axes: Axes) -> None:
-    """Logarithmic distance that still shows distance 0."""
+    """Logarithmic distance that still shows distance 0, and not only that."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.4, base=10)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, max(1, axes.get_xlim()[1]))
     axes.xaxis.set_major_formatter(lambda value, _: numbers.number(value))
 
 
