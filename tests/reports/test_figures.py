@@ -512,12 +512,11 @@ def test_any_name_can_be_drawn(names: Sequence[str], named: Callable[..., Report
     assert reach_profile.draw(shown).svg()
 
 
-@pytest.mark.parametrize("check", ["capacity", "bottleneck", "context"])
-def test_curves_of_a_single_distance_have_room(check: str, report: Report) -> None:
-    first = {c: [report.table(check).column(c)[0]] for c in _names(report, check)}
-    first["distance" if check != "context" else "length"] = [0]
-    assert draw(check, subjects([with_table(report, check, first)])).startswith("<svg")
-
-
-def _names(report: Report, table: str) -> list[str]:
-    return [column.name for column in report.table(table).columns]
+@pytest.mark.parametrize(("ceiling", "shown"), [(0.9, True), (3.0, False)])
+def test_a_ceiling_far_above_does_not_press_its_curve_flat(
+    ceiling: float, shown: bool, report: Report
+) -> None:
+    """Its name, outside of the axes, would leave no room for them."""
+    one = {"distance": [0], "lower_bound": [0.5], "low": [0.06], "high": [0.55], "total": [0.5]}
+    svg = draw("capacity", subjects([with_table(report, "capacity", one | {"ceiling": [ceiling]})]))
+    assert ("ceiling" in texts(svg)) is shown

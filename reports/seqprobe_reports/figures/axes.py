@@ -20,6 +20,8 @@ from seqprobe_reports.subjects import Subject
 
 DISTANCE = "distance (steps)"
 MOST_POINTS = 500
+FLAT = 5
+"""So many times higher than its curves a pair of axes may be."""
 DECADES = 10
 """How far below its top a logarithmic axis reaches."""
 
@@ -222,10 +224,13 @@ def nothing(axes: Axes, curves: Sequence[Curve], *names: str) -> None:
 
 
 def bits_over_distance(axes: Axes, curves: Sequence[Curve]) -> None:
-    """From zero up to the ceiling of the curves."""
+    """From zero up to the ceiling of the curves, unless that would press them flat."""
     over_log_distance(axes)
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    for ceiling in {curve.table["ceiling"].max() for curve in curves if curve.has("ceiling")}:
+    bottom, top = axes.get_ylim()
+    ceilings = {curve.table["ceiling"].max() for curve in curves if curve.has("ceiling")}
+    near = {ceiling for ceiling in ceilings if ceiling <= FLAT * top}
+    axes.set_ylim(min(0, bottom), max([top, *(1.05 * ceiling for ceiling in near)]))
+    for ceiling in near:
         level(axes, ceiling, "ceiling")
 
 
