@@ -3,7 +3,7 @@
     python benchmarks/diagnosis.py [SEEDS] > docs/diagnosis.md
 
 Every model is made anew for each seed and measured by all probes but `throughput`. Takes about
-fifteen minutes on two cores.
+ten minutes on two cores.
 """
 
 import sys

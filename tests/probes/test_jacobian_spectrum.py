@@ -176,3 +176,9 @@ def test_half_precision_has_singular_values_too(show):
     model = SequenceModel(zoo.uniform_attention().module.bfloat16())
     measured = show(model, JacobianSpectrum(20), sequences=8, time=32)
     assert measured.metrics["effective_rank"].value is not None
+
+
+def test_the_median_position_is_one_of_all_and_not_of_those_that_were_measured(show):
+    """(k + 1) (k + 2) / 2 at distance k: 2080 at the first of 64 positions, 528 in the middle."""
+    measured = show(zoo.leaky(1.0, layers=3), JacobianSpectrum(20), sequences=8, time=64)
+    assert measured.metrics["primacy"].value == pytest.approx(2080 / 528, rel=0.1)

@@ -267,7 +267,8 @@ def _headline_of_states(metrics: Mapping[str, Estimate]) -> str:
 
 
 def _of_positions(evidence: Evidence, distance: int, seed: int) -> Measurement:
-    rank, primacy = _rank(evidence, distance, seed), _primacy(evidence["norm"], seed)
+    rank = _rank(evidence, distance, seed)
+    primacy = _primacy(evidence["norm"], evidence["distances"][0], seed)
     first = (
         f"; the first position acts {primacy.value:.2g} times as strongly as the median one"
         if primacy.value is not None
@@ -281,10 +282,14 @@ def _of_positions(evidence: Evidence, distance: int, seed: int) -> Measurement:
     )
 
 
-def _primacy(norm: Rows, seed: int) -> Estimate:
-    """How much stronger the very first input acts on the last step than the median one."""
+def _primacy(norm: Rows, distances: np.ndarray, seed: int) -> Estimate:
+    """How much stronger the very first input acts on the last step than the median one.
+
+    Few positions are measured, and most of them near: logarithms in between lie on a line.
+    """
     null = Null("the same influence everywhere", 1.0)
-    median = np.median(norm[:, :-1], axis=1)
+    every = np.arange(distances[-1])
+    median = np.median([np.interp(every, distances, row) for row in norm], axis=1)
     if not np.isfinite(median).all():
         because = "most earlier inputs have no influence at all"
         return Estimate.missing("", because, n=len(norm), null=null)
