@@ -4,12 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from small_training import BATCH, Model, loss_of
 
 import seqprobe
-from seqprobe.errors import UsageError
 from seqprobe.probes.loss_gradient import LossGradient
 from seqprobe.training.entry import Entry
 
@@ -20,11 +18,6 @@ def test_compiled_code_is_seen() -> None:
     script = HELPERS / "compiled_loop.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_model_that_is_compiled_already_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"Call seqprobe\.attach"):
-        seqprobe.attach(torch.compile(Model(), backend="eager"), [LossGradient()])
 
 
 def test_several_optimizers_and_passes_in_turn() -> None:

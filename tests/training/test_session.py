@@ -288,7 +288,7 @@ class TestRefusals:
             seqprobe.attach(net, **{"probes": ["gradient-decay"], "held_out": batch, **asked})
 
     def test_a_compiled_model(self, net):
-        with pytest.raises(UsageError, match=r"compiled.*first and torch\.compile"):
+        with pytest.raises(UsageError, match=r"compiled.*attach\(.*first and torch\.compile"):
             seqprobe.attach(torch.compile(net, backend="eager"))
         wrapped = SequenceModel(net)
         net.compile(backend="eager")
