@@ -1190,6 +1190,54 @@ BREAKS = (
         "}",
         "tests/reports/test_figures.py",
     ),
+    _in(
+        "diagnosis/storage.py",
+        "diagnosis/test_rules",
+        "or not above(density, FULL):",
+        "or below(density, 0):",
+    ),
+    _in(
+        "diagnosis/attention.py",
+        "diagnosis/test_rules",
+        "keys <= 2 ** (bits / 2):",
+        "keys <= 2**bits:",
+    ),
+    _in(
+        "diagnosis/verdict.py",
+        "diagnosis/test_verdict",
+        "if _used(case):",
+        "if False:",
+    ),
+    _in(
+        "diagnosis/reach.py",
+        "diagnosis/test_rules",
+        "return above(there, 0.0) and below(there, DEAD)",
+        "return False",
+    ),
+    _in(
+        "diagnosis/training.py",
+        "diagnosis/test_broken_models",
+        '    partial(gates_saturated, check="gradient-decay"),\n',
+        "",
+    ),
+    _in(
+        "estimators/decay.py",
+        "estimators/test_decay",
+        "beyond = distance - along[..., None] * power",
+        "beyond = distance + 0 * along[..., None] * power",
+    ),
+    _in(
+        "analysis.py",
+        "diagnosis/test_broken_models",
+        "    if bad:",
+        "    if False:",
+    ),
+    _in(
+        "diagnosis/gradients.py",
+        "diagnosis/test_broken_models",
+        "if not below(rate, -EXPLODING) or not below(steady, -EXPLODING):",
+        "if not below(rate, -EXPLODING):",
+    ),
 )
 
 
