@@ -1238,6 +1238,24 @@ BREAKS = (
         "if not below(rate, -EXPLODING) or not below(steady, -EXPLODING):",
         "if not below(rate, -EXPLODING):",
     ),
+    _in(
+        "runner/ranks.py",
+        "runner/test_cut",
+        "(end * self.size - 1) // total",
+        "int((end - len(batch) / 2) * self.size / total)",
+    ),
+    _in(
+        "runner/rounds.py",
+        "runner/test_rounds",
+        "tuple((batch.start, batch.stop) for batch in left)",
+        "tuple((batch.start, batch.stop - 1) for batch in left)",
+    ),
+    _in(
+        "probes/states.py",
+        "probes/test_states",
+        "if site not in AT_THE_INPUT",
+        "if site",
+    ),
 )
 
 

@@ -40,13 +40,24 @@ def command(
             do="Leave one of the two out.",
         )
     if output is None and ending == ".html":
-        output = report.with_suffix(ending)
+        output = _beside(report)
     if output is not None:
         check_writable(output)
     if report.suffix == ".jsonl":
         _story(report, output, fail_on)
     else:
         ctx.exit(_reports(report, ending, output, fail_on))
+
+
+def _beside(report: Path) -> Path:
+    page = report.with_suffix(".html")
+    if page == report:
+        raise UsageError(
+            "the page that is read would be written over",
+            where=report.name,
+            do="Name another one with -o.",
+        )
+    return page
 
 
 def _story(run: Path, output: Path | None, fail_on: str | None) -> None:

@@ -152,3 +152,11 @@ def test_the_story_of_a_training_has_its_page_alone(
     assert "run.jsonl: the story of a training has no findings to fail" in refuse(
         "run.jsonl", *words
     )
+
+
+def test_a_page_is_not_written_over_itself(refuse: Callable[..., str], folder: Path) -> None:
+    (folder / "a.html").write_text("<!doctype html>")
+    said = refuse("a.html")
+    assert "a.html: the page that is read would be written over" in said
+    assert "Name another one with -o." in said
+    assert (folder / "a.html").read_text() == "<!doctype html>"
