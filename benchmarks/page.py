@@ -22,7 +22,7 @@ def main() -> None:
     DOC.write_text(
         "# How large a report is\n\n"
         f"Made by `python benchmarks/page.py` with torch {torch.__version__}: attention of width 8 "
-        "on independent symbols, sequences of 128 steps, all probes. Curves over distance are kept "
+        "on independent symbols, sequences of 64 steps, all probes. Curves over distance are kept "
         "for at most eight sites; the table of heads grows with the heads.\n\n"
         "| layers | JSON, bytes | page, bytes | drawing and writing the page, seconds |\n"
         "|---|---|---|---|\n" + "\n".join(lines) + "\n"
@@ -33,7 +33,7 @@ def main() -> None:
 def _row(layers: int) -> str:
     torch.manual_seed(0)
     model = build("attention", vocab_size=8, width=8, layers=layers, heads=2)
-    report = seqprobe.analyze(model, data="synthetic:iid", length=128, limit=8, distance=32)
+    report = seqprobe.analyze(model, data="synthetic:iid", length=64, limit=8, distance=16)
     with tempfile.TemporaryDirectory() as folder:
         json = report.save(Path(folder) / "report.json").stat().st_size
         started = perf_counter()

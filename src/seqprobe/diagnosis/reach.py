@@ -9,11 +9,10 @@ from seqprobe.diagnosis.gradients import DEAD, PASCANU, STRENGTHEN, WEAK
 
 def out_of_reach(case: Case) -> Iterator[Finding]:
     """No change arrives over the distance asked about, by whatever was edited."""
-    reach, check = case.reach, "path-length"
+    reach = case.reach
     if reach is None or not below(reach, case.distance):
         return
-    if reach is case.metric("window.reach"):
-        check = "window"
+    check = "path-length" if reach == case.metric("path-length.reach") else "window"
     lost = faded(case)
     yield Finding(
         rule="out-of-reach",
