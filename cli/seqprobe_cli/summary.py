@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from seqprobe.errors import LostProcess
+from seqprobe.results import AT_LEAST
 
 if TYPE_CHECKING:
     from seqprobe.records import Assumption, Verification
     from seqprobe.report import Report
 
-GRAVEST_FIRST = ("problem", "attention")
 INTERRUPTED = 130
 
 
@@ -33,7 +33,7 @@ def show(report: "Report") -> None:
     for warning in report.warnings:
         click.echo(f"  warning: {warning}")
     asked = [f for f in report.findings if f.rule.startswith("need-")]
-    grave = [f for f in report.findings if f.status in GRAVEST_FIRST and f not in asked]
+    grave = [f for f in report.findings if f.status in AT_LEAST["attention"] and f not in asked]
     for finding in (*asked, *grave[:3]):
         said = f"{finding.statement} {finding.consequence}".rstrip()
         remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
@@ -70,5 +70,4 @@ def grave_enough(report: "Report", fail_on: str | None) -> bool:
     """Whether any finding is at or above what `--fail-on` names."""
     if fail_on is None:
         return False
-    counted = GRAVEST_FIRST[: GRAVEST_FIRST.index(fail_on) + 1]
-    return any(finding.status in counted for finding in report.findings)
+    return any(finding.status in AT_LEAST[fail_on] for finding in report.findings)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from seqprobe.contracts import Finding
 from seqprobe.names import printable
 from seqprobe.records import Check
 from seqprobe.report import Comparison, Report
+from seqprobe.results import AT_LEAST, Finding, Gravity
 from seqprobe_reports import facts, numbers
 from seqprobe_reports.sections import WITHOUT_RESULT, by_severity
 from seqprobe_reports.subjects import Subject, subjects
-
-Gravity = Literal["attention", "problem"]
-FAILS: dict[Gravity, tuple[str, ...]] = {
-    "problem": ("problem",),
-    "attention": ("problem", "attention"),
-}
 
 
 def render(what: Comparison | Sequence[Report], fail_on: Gravity = "problem") -> str:
@@ -87,7 +80,7 @@ def _case(subject: Subject, check: Check, fail_on: Gravity) -> Element:
     )
     found = by_severity([each for each in subject.report.findings if each.check == check.id])
     failed = check.status == "error"
-    failing = [each for each in found if each.status in FAILS[fail_on] and not failed]
+    failing = [each for each in found if each.status in AT_LEAST[fail_on] and not failed]
     if failed:
         _add(case, "error", check.error or check.headline, [check.error], check.status)
     elif failing:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 Status = Literal["problem", "attention", "fine", "info", "not applicable", "not run", "error"]
 Source = Literal["theory", "paper", "our convention"]
+Gravity = Literal["attention", "problem"]
+AT_LEAST: Mapping[str, tuple[Status, ...]] = {
+    "attention": ("problem", "attention"),
+    "problem": ("problem",),
+}
+"""What is as grave as that or graver."""
 Cell = float | int | str | bool | None
 SATURATED = 0.98
 
