@@ -25,13 +25,14 @@ class Script:
 
 def style() -> Markup:
     """The style sheet of all pages."""
-    return _static("page.css")
+    return static("page.css")
 
 
 def script() -> Script:
     """The script of all pages, which can be read without it."""
-    return Script(_static("page.js"))
+    return Script(static("page.js"))
 
 
-def _static(name: str) -> Markup:
+def static(name: str) -> Markup:
+    """A file of ours that goes into pages as it is."""
     return Markup((files("seqprobe_reports") / "static" / name).read_text("utf-8"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from seqprobe.diagnosis.comparison import side_by_side
 from seqprobe.names import printable
@@ -14,7 +14,8 @@ from seqprobe.records import Check
 from seqprobe.report import Comparison, Report
 from seqprobe_reports import numbers
 from seqprobe_reports.compared import compared
-from seqprobe_reports.sections import by_severity, sections
+from seqprobe_reports.environment import environment
+from seqprobe_reports.sections import sections
 from seqprobe_reports.subjects import on_view
 
 MOST = 60_000
@@ -80,19 +81,6 @@ def headline_number(check: Check | None) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("seqprobe_reports"),
-        finalize=escaped,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "amount": numbers.amount,
-        "by_severity": by_severity,
-        "difference": numbers.difference,
-        "estimate": numbers.estimate,
-        "headline_number": headline_number,
-    }
-    return environment
+    made = environment(finalize=escaped, keep_trailing_newline=True)
+    made.filters["headline_number"] = headline_number
+    return made

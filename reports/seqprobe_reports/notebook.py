@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
-from importlib.resources import files
 
 from markupsafe import Markup
 
 from seqprobe.diagnosis.advice import headline
 from seqprobe.report import Comparison, Report
+from seqprobe_reports.assets import static
 from seqprobe_reports.figures import reach_profile
 from seqprobe_reports.page import fitted
 from seqprobe_reports.quantities import QUANTITIES
@@ -24,9 +24,8 @@ def summary(what: Comparison | Sequence[Report]) -> str:
     Of checkpoints of one training the first and the last one are shown.
     """
     shown = on_view(what)
-    css = (files("seqprobe_reports") / "static" / "summary.css").read_text("utf-8")
     content: dict[str, object] = {
-        "css": Markup(css),
+        "css": static("summary.css"),
         "subjects": shown,
         "steps": what.steps if isinstance(what, Comparison) else None,
         "advice": headline(what.advice) if isinstance(what, Comparison) and what.advice else "",

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from seqprobe.diagnosis.comparison import side_by_side
 from seqprobe.errors import UsageError
 from seqprobe.records import Steps
 from seqprobe.report import Comparison, Report
-from seqprobe_reports import facts, numbers
+from seqprobe_reports import facts
 from seqprobe_reports.assets import script, style
 from seqprobe_reports.chapters import Chapter, chapters
 from seqprobe_reports.compared import compared
 from seqprobe_reports.course import Course
 from seqprobe_reports.embedded import embedded
+from seqprobe_reports.environment import environment
 from seqprobe_reports.figures import draw, reach_profile
 from seqprobe_reports.glossary import GLOSSARY
 from seqprobe_reports.paradigm import FAMILIES, ROWS, unexpected
 from seqprobe_reports.quantities import QUANTITIES
-from seqprobe_reports.sections import by_severity, sections
-from seqprobe_reports.subjects import Subject, subjects
+from seqprobe_reports.sections import sections
+from seqprobe_reports.subjects import Subject, on_view
 
 _UNSEEN = {code: "\N{REPLACEMENT CHARACTER}" for code in range(32) if chr(code) not in "\t\n\r"}
 """Names may hold what no page may, and (surrogates) what UTF-8 cannot."""
@@ -41,7 +42,7 @@ def render(what: Comparison | Sequence[Report]) -> str:
     reports, steps = comparison.reports, comparison.steps
     if not reports:
         raise UsageError("a page needs at least one report", got="none", do="Give a report.")
-    shown = subjects(reports if steps is None else [reports[0], reports[-1]])
+    shown = on_view(comparison)
     content = _content(shown) | compared(comparison)
     if steps is not None:
         content |= over_steps(reports, steps)
@@ -133,24 +134,6 @@ def cautions(shown: Sequence[Subject]) -> list[str]:
 
 @cache
 def _template_environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("seqprobe_reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"css": style(), "script": script(), "glossary": GLOSSARY}
-    environment.filters |= {
-        "amount": numbers.amount,
-        "by_severity": by_severity,
-        "cell": numbers.cell,
-        "difference": numbers.difference,
-        "duration": numbers.duration,
-        "estimate": numbers.estimate,
-        "null": numbers.null,
-        "number": numbers.number,
-        "sample": numbers.sample,
-        "support": numbers.support,
-    }
-    return environment
+    made = environment(autoescape=True)
+    made.globals |= {"css": style(), "script": script(), "glossary": GLOSSARY}
+    return made
