@@ -41,11 +41,9 @@ class Differences:
 
 def compared(comparison: Comparison) -> dict[str, object]:
     """For the templates; of a training its first and its last checkpoint."""
-    reports = comparison.reports
-    ends = reports if comparison.steps is None else (reports[0], reports[-1])
     return {
         "differences": Differences(comparison.differences),
-        "changed": changed_status(Comparison(ends)),
+        "changed": changed_status(Comparison(comparison.ends)),
         "clearest": clearest(comparison.differences),
         "advice": comparison.advice,
         "headline": headline(comparison.advice),

@@ -25,8 +25,7 @@ class Subject:
 
     def metric(self, check: str, name: str) -> Estimate | None:
         """One estimate, or None where it was not measured."""
-        found = self.check(check)
-        return found.metrics.get(name) if found else None
+        return self.report.metric(f"{check}.{name}")
 
     def table(self, id: str) -> Series | None:
         """One table, if the report has it."""
@@ -43,9 +42,7 @@ class Subject:
 
 def on_view(what: Comparison | Sequence[Report]) -> tuple[Subject, ...]:
     """Those that are shown side by side: all, or the first and the last one of a training."""
-    reports = what.reports if isinstance(what, Comparison) else what
-    over_steps = isinstance(what, Comparison) and what.steps is not None
-    return subjects([*reports[:1], *reports[-1:]] if over_steps else reports)
+    return subjects(what.ends if isinstance(what, Comparison) else what)
 
 
 def subjects(reports: Sequence[Report]) -> tuple[Subject, ...]:

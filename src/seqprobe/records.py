@@ -246,14 +246,13 @@ class Advice:
     """Which models something speaks for, by one measured number each.
 
     `models` are those that no other one is better than beyond both intervals; all of them, or
-    none, where no difference was measured. `why_not` says why nothing can be told.
+    none, where no difference was measured.
     """
 
     purpose: str
     metric: str
     models: tuple[str, ...]
     evidence: Mapping[str, Estimate]
-    why_not: str = ""
 
     @property
     def decided(self) -> bool:

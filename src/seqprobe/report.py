@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from seqprobe.contracts import Finding, Series
+from seqprobe.contracts import Estimate, Finding, Series
 from seqprobe.embedded import embedded_json
 from seqprobe.errors import FileError, UsageError
 from seqprobe.names import distinct
@@ -82,6 +82,11 @@ class Report(Viewable):
             expected="one of " + (", ".join(table.id for table in self.tables) or "none"),
             do="Choose one of these.",
         )
+
+    def metric(self, name: str) -> Estimate | None:
+        """One number by its full name, `check.metric`; None where it was not measured."""
+        check, _, short = name.partition(".")
+        return next((each.metrics.get(short) for each in self.checks if each.id == check), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dictionaries, ready for `json.dumps(..., allow_nan=False)`."""
@@ -166,6 +171,11 @@ class Comparison(Viewable):
     @property
     def _contents(self) -> tuple[Any, ...]:
         return (self,)
+
+    @property
+    def ends(self) -> tuple[Report, ...]:
+        """Those that stand side by side: all, or the first and the last one of a training."""
+        return self.reports if self.steps is None else (*self.reports[:1], *self.reports[-1:])
 
     def _plain_html(self) -> str:
         return "".join(report._plain_html() for report in self.reports)

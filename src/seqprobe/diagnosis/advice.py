@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 
 from seqprobe.contracts import Estimate, Series
 from seqprobe.records import OWN_TEXT, Advice
@@ -85,7 +86,7 @@ def _purposes(reports: Sequence[Report]) -> Iterator[_Purpose]:
             (f"use of the past {steps} steps back", "position.at_distance"),
             (f"copying over {steps} steps", "context.copied_at_distance"),
         ):
-            yield _Purpose(words, metric, _metric(metric), most=True, enough=_some)
+            yield _Purpose(words, metric, methodcaller("metric", metric), most=True, enough=_some)
     metric = "memory.cache_bytes_per_token"
     yield _Purpose("streams without end", metric, _unending, enough=_none)
     length = _length(reports)
@@ -138,27 +139,16 @@ def _worst_and_best(found: Estimate, *, most: bool) -> tuple[float, float]:
     return (low, high) if most else (-high, -low)
 
 
-def _metric(name: str) -> Callable[[Report], Estimate | None]:
-    """A metric by its full name."""
-    check, _, short = name.partition(".")
-
-    def of(report: Report) -> Estimate | None:
-        found = next((each for each in report.checks if each.id == check), None)
-        return found.metrics.get(short) if found else None
-
-    return of
-
-
 def _unending(report: Report) -> Estimate | None:
     """Bytes for each token, where no length is refused."""
     refused = _refused(report)
     if refused is not None:
         return Estimate.missing("bytes", f"it takes no {refused:,.0f} tokens", exact=True)
-    return _metric("memory.cache_bytes_per_token")(report)
+    return report.metric("memory.cache_bytes_per_token")
 
 
 def _refused(report: Report) -> float | None:
-    found = _metric("window.refused_length")(report)
+    found = report.metric("window.refused_length")
     return found.value if found else None
 
 
@@ -167,7 +157,7 @@ def _carried(report: Report, length: int) -> Estimate | None:
     refused = _refused(report)
     if refused is not None and refused <= length:
         return Estimate.missing("bytes", f"it takes no {refused:,.0f} tokens", exact=True)
-    state, each = (_metric(f"memory.{n}")(report) for n in ("state_bytes", "cache_bytes_per_token"))
+    state, each = (report.metric(f"memory.{n}") for n in ("state_bytes", "cache_bytes_per_token"))
     if state is None or each is None or state.value is None or each.value is None:
         return None
     return Estimate(state.value + each.value * length, "bytes", exact=True)
