@@ -1,6 +1,8 @@
 """Gradients by automatic differentiation, against whole Jacobians of the user's module."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -135,8 +137,30 @@ def test_a_causal_model_is_run_only_up_to_the_target():
     found.gradients("output", torch.tensor([[4, 2]] * BATCH), torch.ones(BATCH, 2, 1, SYMBOLS), 2)
     found.jacobian("output", 1, torch.tensor([0]))
     assert lengths == [5, 2]
-    found.gradients("output", torch.tensor([[7]] * BATCH), torch.ones(BATCH, 1, 1, SYMBOLS), 2)
-    assert lengths == [5, 2], "nothing is spared at the last step"
+    last = torch.tensor([[7]] * BATCH), torch.ones(BATCH, 1, 1, SYMBOLS), 2
+    for _ in range(2):
+        found.gradients("output", *last)
+        assert lengths == [5, 2, 8], "nothing is spared at the last step, and nothing done again"
+
+
+def test_there_is_one_graph_at_a_time():
+    """The last one is gone before the next is made: the memory is that of one backward."""
+    _, _, found = derivatives("gru", causal=True)
+    graphs, observe = [weakref.ref(found._graph.leaf)], found._observe
+
+    def watched(inputs):
+        gc.collect()
+        assert all(graph() is None for graph in graphs)
+        made = observe(inputs)
+        graphs.append(weakref.ref(made.leaf))
+        return made
+
+    found._observe = watched
+    for last in (7, 4, 2, 5):
+        steps = torch.tensor([[last]] * BATCH)
+        found.gradients("output", steps, torch.ones(BATCH, 1, 1, SYMBOLS), 2)
+    assert len(graphs) == 4
+    assert not found.observed.outputs.requires_grad
 
 
 @pytest.mark.parametrize(("dtype", "smallest"), [(torch.float32, 1e-38), (torch.float64, 1e-308)])

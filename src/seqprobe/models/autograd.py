@@ -42,16 +42,19 @@ class Autograd(Derivatives):
     ) -> None:
         self._module, self._observe, self._inputs, self._causal = module, observe, inputs, causal
         try:
-            self.observed = observe(inputs)
+            self._graph: Observed | None = observe(inputs)
         except ModelError as error:
             raise self._in_place(error) if refusals.is_in_place(error) else error from error
-        self.floor = math.log(_ABOVE_TINY * torch.finfo(self.observed.leaf.dtype).tiny)
-        if not self.observed.outputs.requires_grad:
+        self.observed = self._graph.without_graph()
+        self.floor = math.log(_ABOVE_TINY * torch.finfo(self._graph.leaf.dtype).tiny)
+        if not self._graph.outputs.requires_grad:
             raise refusals.cut(module, lambda: observe(inputs))
+        sites = self._graph.differentiable()
+        self._widths = {name: state.shape[-1] for name, state in sites.items()}
 
     @property
     def widths(self) -> Mapping[str, int]:
-        return {name: state.shape[-1] for name, state in self.observed.differentiable().items()}
+        return self._widths
 
     def gradients(
         self,
@@ -66,11 +69,11 @@ class Autograd(Derivatives):
         order = steps.amax(0).argsort(descending=True)
         with denormals_flushed():
             for block in order.split(SHARED):
-                observed = self._upto(int(steps[:, block].max()) + 1)
+                length = int(steps[:, block].max()) + 1
                 for target in block.tolist():
                     for vector in range(cotangents.shape[2]):
                         squares = self._squared_norms(
-                            observed, site, steps[:, target], cotangents[:, target, vector]
+                            length, site, steps[:, target], cotangents[:, target, vector]
                         ).log()
                         logs[:, target, vector] = _back_from(steps[:, target], squares, window)
                         ahead = ahead.maximum(_after(steps[:, target], squares))
@@ -98,12 +101,13 @@ class Autograd(Derivatives):
 
     def _squared_norms(
         self,
-        observed: Observed,
+        length: int,
         site: str,
         steps: Int[Tensor, " batch"],
         cotangents: Float[Tensor, "batch width"],
     ) -> Float64[Tensor, "batch time"]:
         """||d (v . state_t) / d e_s||^2 for all s, one target t and one direction v each."""
+        observed = self._upto(length)
 
         def scalar(observed: Observed) -> Tensor:
             state = observed.differentiable()[site]
@@ -125,10 +129,17 @@ class Autograd(Derivatives):
         return refusals.changed_in_place(self._module, run, error)
 
     def _upto(self, length: int) -> Observed:
-        """The graph of the first steps, if that spares a good part of the whole."""
-        if not self._causal or length > _WORTH_CUTTING * self._inputs.shape[1]:
-            return self.observed
-        return self._observe(self._inputs[:, :length])
+        """The graph of the first steps, if that spares a good part of the whole.
+
+        There is one graph at a time: the one before is let go of first.
+        """
+        whole = self._inputs.shape[1]
+        if not self._causal or length > _WORTH_CUTTING * whole:
+            length = whole
+        if self._graph is None or self._graph.outputs.shape[1] != length:
+            self._graph = None
+            self._graph = self._observe(self._inputs[:, :length])
+        return self._graph
 
 
 def _back_from(

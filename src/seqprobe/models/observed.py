@@ -1,6 +1,6 @@
 """What one probed forward gives."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float
 from torch import Tensor
@@ -35,3 +35,13 @@ class Observed:
         """The outputs, and the states that a gradient can be taken of."""
         sites = {"output": self.outputs, **self.states}
         return {name: state for name, state in sites.items() if state.requires_grad}
+
+    def without_graph(self) -> "Observed":
+        """The same numbers, and nothing of what led to them."""
+        return replace(
+            self,
+            outputs=self.outputs.detach(),
+            states={name: state.detach() for name, state in self.states.items()},
+            embeddings=None if self.embeddings is None else self.embeddings.detach(),
+            layers={name: run.without_graph() for name, run in self.layers.items()},
+        )

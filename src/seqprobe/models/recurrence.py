@@ -7,7 +7,7 @@ with the module's own weights, step by step, and keeps the states in the autogra
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,12 +61,22 @@ class LayerRun:
     @cached_property
     def linear(self) -> Linear:
         """The derivative at every step; for a layer that runs forward."""
-        states = tuple(state.detach() for state in self.states)
+        run = self.without_graph()
         before = tuple(
-            torch.cat([first.detach().unsqueeze(0), state[:-1]])
-            for first, state in zip(self.initial, states, strict=True)
+            torch.cat([first.unsqueeze(0), state[:-1]])
+            for first, state in zip(run.initial, run.states, strict=True)
         )
-        return self.cell.along(states, before, self.inner.detach())
+        return self.cell.along(run.states, before, run.inner)
+
+    def without_graph(self) -> "LayerRun":
+        """The same numbers, and nothing of what led to them."""
+        return replace(
+            self,
+            inputs=self.inputs.detach(),
+            initial=tuple(state.detach() for state in self.initial),
+            states=tuple(state.detach() for state in self.states),
+            inner=self.inner.detach(),
+        )
 
 
 Keep = Callable[[LayerRun], None]
