@@ -1,19 +1,24 @@
 """Rounds of several processes and of resumed runs are those of one that was left alone."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.attention import Attention
 from seqprobe.probes.carry_over import CarryOver
 from seqprobe.probes.gradient_decay import GradientDecay
+from seqprobe.probes.locality import Locality
 from seqprobe.probes.memory import Memory
 from seqprobe.probes.path_length import PathLength
 from seqprobe.probes.window import Window
+from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
-from seqprobe.runner import rounds
+from seqprobe.runner import memory, rounds
 from seqprobe.runner.cut import Cut
 from seqprobe.runner.journal import Journal
 from seqprobe.runner.outcome import Outcome
@@ -23,6 +28,7 @@ from seqprobe.runner.rounds import Rounds
 from seqprobe.sequences.streams import IidStream
 
 STREAM = IidStream(torch.arange(8), 8)
+SYMBOLS = IidStream(torch.arange(8), 100)
 
 
 def pass_of(probes, pages=None, ranks=ALONE, *, kind="attention", limit=None):
@@ -132,3 +138,27 @@ def test_the_first_failure_is_told():
     outcome.merge(replace(outcome, error="one", seconds=1.0))
     outcome.merge(replace(outcome, error="", not_applicable="two", seconds=2.0))
     assert (outcome.error, outcome.not_applicable, outcome.seconds) == ("one", "", 3.0)
+
+
+def test_a_model_that_fits_only_once_has_no_untrained_baseline(monkeypatch):
+    """64-bit numbers of an embedding: 8,000 bytes, for which more than 16,000 must be free."""
+    table = nn.Embedding(100, 10, dtype=torch.float64)
+    model = SequenceModel(zoo.Stack(table, nn.Identity(), nn.Identity()))
+    (each,) = plan([Locality(5)], 32, 2, baselines=("untrained",))[1:]
+    for free, said in ((15_999, "more than half of the free memory"), (16_001, "")):
+        monkeypatch.setattr(memory, "free_bytes", lambda _, free=free: free)
+        found = Rounds(model, each, SYMBOLS, SYMBOLS.alphabet, ALONE, Journal().of_pass(0, 0))
+        found._make_ready()
+        assert said in found.outcomes[0].not_applicable
+        assert bool(said) == bool(found.outcomes[0].not_applicable)
+
+
+def test_a_model_made_for_a_baseline_is_let_go_of():
+    (each,) = plan([Locality(5)], 32, 2, baselines=("untrained",))[1:]
+    model = SequenceModel(build("attention", vocab_size=8, width=8, layers=1))
+    found = Rounds(model, each, STREAM, STREAM.alphabet, ALONE, Journal().of_pass(0, 0))
+    made = weakref.ref(found.observer.model)
+    assert made() is not model
+    list(found.batches())
+    gc.collect()
+    assert made() is None

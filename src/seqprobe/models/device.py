@@ -2,6 +2,7 @@
 
 import os
 
+import psutil
 import torch
 
 from seqprobe.errors import UsageError
@@ -42,3 +43,10 @@ def dtype_named(name: str) -> torch.dtype:
             do="Choose one of them; the file itself may hold any.",
         )
     return DTYPES[name]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Of memory that can be had there now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)

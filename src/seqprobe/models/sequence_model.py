@@ -244,9 +244,9 @@ class SequenceModel:
         return replace(found, difference=float((outputs - plain).abs().max()) / size)
 
     def on_the_cpu(self) -> "SequenceModel":
-        """A copy there."""
-        moved = copy(self)
-        moved.module = deepcopy(self.module).cpu()
+        """A copy there; where the model is, nothing is copied."""
+        moved, there = copy(self), {id(each): _on_the_cpu(each) for each in self.tensors()}
+        moved.module = deepcopy(self.module, there)
         return moved
 
     def mixers(self, length: int) -> tuple[Mixer, ...]:
@@ -289,12 +289,12 @@ class SequenceModel:
     @property
     def device(self) -> torch.device:
         """Where the first parameter lives."""
-        return next((p.device for p in self._tensors()), torch.device("cpu"))
+        return next((p.device for p in self.tensors()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the first floating-point parameter."""
-        floating = (p.dtype for p in self._tensors() if p.is_floating_point())
+        floating = (p.dtype for p in self.tensors() if p.is_floating_point())
         return next(floating, torch.get_default_dtype())
 
     def example(self, batch: int, time: int | None = None) -> Tensor:
@@ -320,12 +320,13 @@ class SequenceModel:
 
     def _unmistakable(self, length: int, direction: int) -> int:
         """The nearest length, upwards or downwards, that is no size of any parameter."""
-        sizes = {size for tensor in self._tensors() for size in tensor.shape}
+        sizes = {size for tensor in self.tensors() for size in tensor.shape}
         while length in sizes:
             length += direction
         return length
 
-    def _tensors(self) -> Iterator[Tensor]:
+    def tensors(self) -> Iterator[Tensor]:
+        """All parameters and buffers."""
         yield from self.module.parameters()
         yield from self.module.buffers()
 
@@ -363,3 +364,11 @@ def _smallest_embedding(module: nn.Module) -> int | None:
     """A number of tokens that no embedding in the module refuses."""
     sizes = [part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding)]
     return min(sizes, default=None)
+
+
+def _on_the_cpu(tensor: Tensor) -> Tensor:
+    """A parameter stays one."""
+    moved = tensor.detach().cpu()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
+    return moved

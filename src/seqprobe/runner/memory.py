@@ -1,16 +1,16 @@
-"""How many sequences fit at once."""
+"""What fits: how many sequences at once, and whether a second model."""
 
 from weakref import WeakKeyDictionary
 
-import psutil
-import torch
 from torch import Tensor
 
+from seqprobe.errors import NotApplicable
 from seqprobe.models.costs import kept_for_backward
+from seqprobe.models.device import free_bytes
 from seqprobe.models.sequence_model import SequenceModel
 
 LARGEST_BATCH = 32
-SHARE = 0.25
+SHARE, HALF, GIB = 0.25, 0.5, 2**30
 _known: WeakKeyDictionary[SequenceModel, dict[tuple, int]] = WeakKeyDictionary()
 
 
@@ -20,7 +20,22 @@ def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool, process
     if asked not in sizes:
         sizes[asked] = _saved_bytes(model, inputs[:1], gradients=gradients)
     needed = max(processes * sizes[asked], 1)
-    return int(min(max(SHARE * _free_bytes(model.device) // needed, 1), LARGEST_BATCH))
+    return int(min(max(SHARE * free_bytes(model.device) // needed, 1), LARGEST_BATCH))
+
+
+def room_for_a_copy(model: SequenceModel, processes: int = 1) -> None:
+    """Refuse a second model that would take more than half of the free memory.
+
+    Raises:
+        NotApplicable: it would.
+    """
+    needed = processes * sum(tensor.nbytes for tensor in model.tensors())
+    free = free_bytes(model.device)
+    if needed > HALF * free:
+        raise NotApplicable(
+            f"a second copy of the model, {needed / GIB:.1f} GiB, would take more than half of "
+            f"the free memory, {free / GIB:.1f} GiB"
+        )
 
 
 def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
@@ -30,9 +45,3 @@ def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> in
     states = [observed.outputs, *observed.states.values()]
     outside = sum(state.nbytes for state in states)
     return outside + sum(storage.nbytes() for storage in kept.values())
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)

@@ -12,7 +12,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.untrained import untrained
 from seqprobe.runner.cut import Cut
 from seqprobe.runner.journal import Pages
-from seqprobe.runner.memory import LARGEST_BATCH, batch_size
+from seqprobe.runner.memory import LARGEST_BATCH, batch_size, room_for_a_copy
 from seqprobe.runner.observe import Observer
 from seqprobe.runner.outcome import Outcome, Part
 from seqprobe.runner.plan import Pass
@@ -64,6 +64,14 @@ class Rounds:
 
     def batches(self) -> Iterator[int]:
         """Show one batch after the other to the probes; yields about how many have been seen.
+
+        Afterwards nothing is kept of a model that was made for a baseline.
+        """
+        yield from self._rounds()
+        self.__dict__.pop("observer", None)
+
+    def _rounds(self) -> Iterator[int]:
+        """One after the other.
 
         What the journal has of a round is not done again. Whether another one is needed is known
         once all that was found in this one is together.
@@ -118,6 +126,8 @@ class Rounds:
         for outcome in self.outcomes:
             if outcome.open:
                 with outcome.kept_apart():
+                    if self.each.baseline == "untrained":
+                        room_for_a_copy(self.trained, self.ranks.size)
                     _ = self.observer
 
     @cached_property
