@@ -355,6 +355,13 @@ class TestSites:
         model = SequenceModel(built("lstm with dropout"), sites=["embedding", "core"])
         assert set(model.sites) == {"core.state_l0", "core.state_l1", "embedding", "core"}
 
+    def test_of_a_deep_model_a_few_and_those_asked_for(self) -> None:
+        deep = nn.Sequential(*(CausalConv() for _ in range(22)))
+        model = SequenceModel(Model(deep), sites=["core.1"])
+        few = (0, 3, 6, 9, 12, 15, 18, 21)
+        assert model.sites == ("core.0", "core.1", *(f"core.{place}" for place in few[1:]))
+        assert len(model.blocks) == 22
+
     def test_a_cell_gives_hidden_and_cell_state(self) -> None:
         module = built("lstm cells")
         observed = SequenceModel(module, sites=["core.cell"]).observe(torch.zeros(3, 13).long())

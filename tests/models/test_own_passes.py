@@ -65,7 +65,7 @@ def watched(model: nn.Module, scaler: torch.amp.GradScaler | None = None) -> Own
     passes = OwnPasses(SequenceModel(model.eval()), NEEDS, scaler)
     model.train()
     if isinstance(model, Model):
-        passes.model.hooked_sites  # noqa: B018
+        passes.model.blocks  # noqa: B018
         model.kept = []
     passes.arm()
     if isinstance(model, Model):

@@ -255,6 +255,8 @@ def _record(
 def describe(model: SequenceModel, name: str) -> ModelRecord:
     """What was recognised in a live model."""
     parameters = list(model.module.parameters())
+    unseen = len({*model.blocks} - {*model.hooked_sites})
+    observed = [*model.sites, *([f"not those of {unseen} other blocks"] if unseen else [])]
     return ModelRecord(
         name=name,
         family=model.family,
@@ -265,7 +267,7 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
             "vocabulary": model.vocab_size,
             "embedding": model.embedding,
             "mixers": [f"{mixer.path or '(root)'}: {mixer.kind}" for mixer in model.kinds],
-            "states": list(model.sites),
+            "states": observed,
             "reads": "the past only" if model.causal else "both directions",
             "time first": model.time_first,
         },

@@ -106,7 +106,7 @@ def _candidates(model: SequenceModel) -> list[str]:
     found = [
         path
         for path, part in model.module.named_modules()
-        if isinstance(part, kinds) or path in model.hooked_sites
+        if isinstance(part, kinds) or path in (*model.blocks, *model.asked_sites)
     ]
     return [model.embedding, *found] if model.embedding else found
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from seqprobe.models.stack import Stack
 from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
 from seqprobe.models.trace import trace
 
+SITES = 8
+"""Blocks whose states are observed, besides those that the user names."""
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
 
@@ -336,10 +339,17 @@ class SequenceModel:
         return found
 
     @cached_property
+    def blocks(self) -> tuple[str, ...]:
+        """Those that hold a mixer other than a fused recurrence."""
+        return tuple(dict.fromkeys(blocks(self.module, [mixer.path for mixer in self.kinds])))
+
+    @property
     def hooked_sites(self) -> tuple[str, ...]:
-        """Blocks that hold a mixer other than a fused recurrence, and what the user asked for."""
-        found = blocks(self.module, [mixer.path for mixer in self.kinds])
-        return tuple(dict.fromkeys([*found, *self.asked_sites]))
+        """The blocks, of a deep model a few of them, spread evenly; and what the user asked for."""
+        count = len(self.blocks)
+        places = np.linspace(0, count - 1, min(SITES, count)).round().astype(int)
+        few = [self.blocks[place] for place in places]
+        return tuple(dict.fromkeys([*few, *self.asked_sites]))
 
     def _orientation(self) -> tuple[bool, bool]:
         """Whether the module is time-first, and whether rows of a batch leak into each other."""

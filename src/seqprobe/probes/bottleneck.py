@@ -20,6 +20,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.information import (
+    DecodedBits,
     Effort,
     OnlineCode,
     decodable_bits,
@@ -112,7 +113,7 @@ class Bottleneck(Probe):
         """Of real-valued inputs, at all sites."""
         noise = seen.lagged(seen.read.float())
         return [
-            Kept.of(site, state, normal_bits(state, noise, seed=self.seed))
+            Kept.of(site, seen.width(site), state, normal_bits(state, noise, seed=self.seed))
             for site, state in seen.sites.items()
         ]
 
@@ -123,8 +124,12 @@ class Bottleneck(Probe):
         read, classes = torch.searchsorted(alphabet, seen.read), len(alphabet)
         past, chances = seen.lagged(read), torch.full((classes,), 1 / classes)
         how: dict[str, Any] = {"chances": chances, "seed": self.seed}
+
+        def bits(state: torch.Tensor) -> DecodedBits:
+            return decodable_bits(state, past, classes, effort=self.effort, **how)
+
         sites = [
-            Kept.of(site, state, decodable_bits(state, past, classes, effort=self.effort, **how))
+            Kept.of(site, seen.width(site), state, bits(state))
             for site, state in seen.sites.items()
         ]
         if "cache" in evidence:

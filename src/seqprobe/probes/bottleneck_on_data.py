@@ -19,7 +19,7 @@ from seqprobe.estimators.information import (
     embedded_bits,
 )
 from seqprobe.estimators.information.vocabulary import Capped, capped
-from seqprobe.probes.evidence.recorded import Recorded, recorded
+from seqprobe.probes.evidence.recorded import WIDE, Recorded, narrowed, recorded
 
 SEQUENCES, CLASSES, FEWEST, LARGE = 128, 32, 50, 512
 KINDS = {"L": "letters", "N": "digits", "Z": "spaces", "C": "spaces"}
@@ -55,7 +55,7 @@ class BottleneckOnData(Probe):
             "vocabulary": np.full(rows, vocabulary),
         }
         if large and embedded is not None:
-            kept["embedded"] = embedded.detach().float().cpu().numpy()
+            kept["embedded"] = narrowed(embedded.detach().float(), WIDE).cpu().numpy()
         return kept
 
     def measure(self, evidence: Evidence) -> Measurement:

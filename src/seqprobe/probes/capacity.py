@@ -18,7 +18,7 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.information import DecodedBits, recalled_bits
-from seqprobe.probes.evidence.recorded import Recorded, recorded
+from seqprobe.probes.evidence.recorded import ALL, Recorded, recorded
 
 SEQUENCES, SYMBOLS, LIMITED = 128, 64, 0.95
 
@@ -70,7 +70,7 @@ class Capacity(Probe):
     def measure(self, evidence: Evidence) -> Measurement:
         sequences = len(evidence["read"])
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
-        width, precision = seen.together.shape[2], int(evidence["precision"][0])
+        width, precision = seen.width(ALL), int(evidence["precision"][0])
         all_, half = (
             self._recalled(seen, alphabet, count) for count in (sequences, sequences // 2)
         )

@@ -33,14 +33,18 @@ class Kept:
 
     @classmethod
     def of(
-        cls, site: str, states: Float[torch.Tensor, "sequences steps _"], bits: DecodedBits
+        cls,
+        site: str,
+        width: int,
+        states: Float[torch.Tensor, "sequences steps _"],
+        bits: DecodedBits,
     ) -> Kept:
-        """With the number of states counted."""
+        """With the number of states counted; they may be a projection of `width` numbers."""
         rows = states.flatten(0, 1)
         direction = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0))
         count = len((rows @ direction.to(rows)).unique())
         few = count < len(rows) // 10
-        return cls(site, states.shape[2], bits, math.log2(count) if few else math.inf)
+        return cls(site, width, bits, math.log2(count) if few else math.inf)
 
     @classmethod
     def everywhere(

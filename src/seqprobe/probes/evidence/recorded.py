@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -16,24 +17,50 @@ from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 ALL = "all states"
 MOST = 2**26
 """Numbers to keep of the states of all sequences."""
+WIDE, WIDEST = 1024, 4096
+"""Random directions that stand for a state of a large model, and the widest of all together.
+
+What can be read from a projection can be read from the state: lower bounds stay lower bounds.
+"""
 
 
 def recorded(observation: Observation, sequences: int) -> Evidence:
     """The inputs, and the states in the second half: as many last steps as can be kept.
 
-    Hidden and cell state of a layer are kept apart. `sequences` will come in all.
+    Hidden and cell state of a layer are kept apart. `sequences` will come in all. Where they would
+    not fit, wide states are seen through random directions.
     """
     if not observation.states:
         raise NotApplicable("no state was recognised in the model; name some with sites=[...]")
-    parts = dict(_parts(observation))
-    width = sum(state.shape[2] for state in parts.values())
-    steps = min(observation.inputs.shape[1] // 2, max(8, MOST // (sequences * width)))
+    parts, half = dict(_parts(observation)), observation.inputs.shape[1] // 2
+    widths = [state.shape[2] for state in parts.values()]
+    most = WIDE if sequences * half * sum(widths) > MOST else max(widths)
+    steps = min(half, max(8, MOST // (sequences * sum(min(width, most) for width in widths))))
     kept = {
-        f"state {name}": state[:, -steps:].detach().float().cpu().numpy()
+        f"state {name}": narrowed(state[:, -steps:].detach().float(), most).cpu().numpy()
         for name, state in parts.items()
     }
-    names = np.tile(np.array(list(parts)), (len(observation.sequences), 1))
-    return {"read": observation.inputs.cpu().numpy(), "parts": names, **kept}
+    rows = len(observation.sequences)
+    return {
+        "read": observation.inputs.cpu().numpy(),
+        "parts": np.tile(np.array(list(parts)), (rows, 1)),
+        "widths": np.tile(widths, (rows, 1)),
+        **kept,
+    }
+
+
+def narrowed(
+    states: Float[Tensor, "sequences steps _"], most: int
+) -> Float[Tensor, "sequences steps _"]:
+    """As they are, or in `most` random directions, always the same ones."""
+    width = states.shape[2]
+    return states if width <= most else states @ _directions(width, most).to(states)
+
+
+@lru_cache(8)
+def _directions(width: int, count: int) -> Float[Tensor, "width count"]:
+    generator = torch.Generator().manual_seed(width)
+    return torch.randn(width, count, generator=generator) / width**0.5
 
 
 def _parts(observation: Observation) -> list[tuple[str, Float[Tensor, "batch time _"]]]:
@@ -50,10 +77,11 @@ def _parts(observation: Observation) -> list[tuple[str, Float[Tensor, "batch tim
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was read, and the states of every part in the last steps."""
+    """What was read, the states of every part in the last steps, and how wide the parts are."""
 
     read: Shaped[Tensor, "sequences time ..."]
     parts: dict[str, Float[Tensor, "sequences steps _"]]
+    widths: dict[str, int]
 
     @classmethod
     def of(cls, evidence: Evidence) -> Recorded:
@@ -67,12 +95,14 @@ class Recorded:
             )
         names = evidence["parts"][0].tolist()
         parts = {name: torch.from_numpy(evidence[f"state {name}"]) for name in names}
-        return cls(torch.from_numpy(evidence["read"]), parts)
+        widths = dict(zip(names, evidence["widths"][0].tolist(), strict=True))
+        return cls(torch.from_numpy(evidence["read"]), parts, widths)
 
     @property
     def together(self) -> Float[Tensor, "sequences steps _"]:
-        """All that is carried."""
-        return torch.cat(list(self.parts.values()), dim=-1)
+        """All that is carried; of very much, a projection."""
+        whole = torch.cat(list(self.parts.values()), dim=-1)
+        return whole if whole.shape[2] <= WIDEST else narrowed(whole, WIDE)
 
     @property
     def sites(self) -> dict[str, Float[Tensor, "sequences steps _"]]:
@@ -85,6 +115,11 @@ class Recorded:
             sites[layer] = torch.cat([self.parts[part] for part in parts], dim=-1)
             sites |= {part: self.parts[part] for part in parts if len(parts) > 1}
         return sites
+
+    def width(self, site: str) -> int:
+        """Numbers in the state itself."""
+        own = [w for part, w in self.widths.items() if part in (site, f"{site} h", f"{site} c")]
+        return sum(own or self.widths.values())
 
     def lagged(
         self, labels: Shaped[Tensor, "sequences time ..."]
