@@ -197,11 +197,15 @@ class Derivatives(ABC):
 
 @runtime_checkable
 class Jacobian(Protocol):
-    """d state_step / d e_s for the given steps s, in full."""
+    """d state_step / d e_s for the given steps s: every row, or those of some directions."""
 
     def __call__(
-        self, site: str, step: int, sources: Int[Tensor, " sources"]
-    ) -> Float[Tensor, "batch sources width embedding"]: ...
+        self,
+        site: str,
+        step: int,
+        sources: Int[Tensor, " sources"],
+        directions: Float[Tensor, "directions width"] | None = None,
+    ) -> Float[Tensor, "batch sources rows embedding"]: ...
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from torch import nn
 from seqprobe.contracts import Measurement, Series
 from seqprobe.errors import NotApplicable
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.probes import jacobian_spectrum
 from seqprobe.probes.jacobian_spectrum import JacobianSpectrum
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
@@ -182,3 +183,28 @@ def test_the_median_position_is_one_of_all_and_not_of_those_that_were_measured(s
     """(k + 1) (k + 2) / 2 at distance k: 2080 at the first of 64 positions, 528 in the middle."""
     measured = show(zoo.leaky(1.0, layers=3), JacobianSpectrum(20), sequences=8, time=64)
     assert measured.metrics["primacy"].value == pytest.approx(2080 / 528, rel=0.1)
+
+
+class TestWideStates:
+    """Above 256 numbers norms come from random rows."""
+
+    @pytest.mark.usefixtures("double")
+    def test_a_scaled_identity_has_its_norm_exactly(self, show):
+        """Each layer of uniform attention passes I / t on: the norm over 300 numbers."""
+        measured = show(zoo.uniform_attention(symbols=300), JacobianSpectrum(20), sequences=8)
+        found = table(measured)
+        assert "largest" not in [column.name for column in found.columns]
+        truth = math.sqrt(300) / (found.column("distance")[-1] + 1)
+        np.testing.assert_allclose(found.column("norm"), truth, rtol=1e-12)
+        assert measured.metrics["primacy"].value == pytest.approx(1)
+        assert measured.metrics["effective_rank"].reason == "the state has more than 256 numbers"
+        assert measured.headline.startswith("The first position acts 1 times")
+
+    def test_random_rows_give_the_norm_of_all(self, show, monkeypatch):
+        """Of a state of 48 numbers, seen in both ways: the logarithm is off by a few percent."""
+        model = SequenceModel(build("attention", vocab_size=8, width=48, layers=2, heads=2))
+        whole = table(show(model, JacobianSpectrum(20), sequences=8)).column("norm")
+        monkeypatch.setattr(jacobian_spectrum, "MOST_ROWS", 47)
+        rows = table(show(model, JacobianSpectrum(20), sequences=8)).column("norm")
+        np.testing.assert_allclose(rows, whole, rtol=0.15)
+        assert rows != whole

@@ -80,15 +80,19 @@ class Autograd(Derivatives):
         return Gradients(logs, ahead)
 
     def jacobian(
-        self, site: str, step: int, sources: Int[Tensor, " sources"]
-    ) -> Float[Tensor, "batch sources width embedding"]:
-        """D state_step / d e_s for the given s; a few output directions at a time."""
+        self,
+        site: str,
+        step: int,
+        sources: Int[Tensor, " sources"],
+        directions: Float[Tensor, "directions width"] | None = None,
+    ) -> Float[Tensor, "batch sources rows embedding"]:
+        """D (v . state_step) / d e_s for the given s and v, or all rows; a few at a time."""
         observed = self._upto(step + 1)
         chosen, embeddings = observed.differentiable()[site][:, step], observed.leaf
-        directions = torch.eye(chosen.shape[-1]).to(chosen).unsqueeze(1)
+        every = torch.eye(chosen.shape[-1]) if directions is None else directions
         rows = []
         with denormals_flushed():
-            for few in directions.split(BATCHED):
+            for few in every.to(chosen).unsqueeze(1).split(BATCHED):
                 (gradient,) = torch.autograd.grad(
                     chosen,
                     embeddings,

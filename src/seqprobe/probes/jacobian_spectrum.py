@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from seqprobe.contracts import (
@@ -33,6 +33,9 @@ from seqprobe.estimators.spectrum import (
 
 EXPONENTS, EVERY, VALUES = 16, 4, 8
 LONGEST, WIDEST = 64, 1024
+MOST_ROWS, DIRECTIONS = 256, 32
+"""Of other models: the widest state of which every row is taken, and random rows of wider ones."""
+TOO_WIDE = Estimate.missing("directions", f"the state has more than {MOST_ROWS} numbers")
 Rows = Float64[np.ndarray, "sequences points"]
 
 
@@ -51,7 +54,8 @@ class JacobianSpectrum(Probe):
         "of what each direction gains, after a quarter of the sequence, is its Lyapunov exponent. "
         "Singular values of the product over k steps stand beside it: growth for a while is no "
         "growth for ever. Other models: singular values of d state_n / d x_s of the last layer at "
-        "the last step, by position s, and how many directions they span."
+        "the last step, by position s, and how many directions they span; of states of more than "
+        f"{MOST_ROWS} numbers only the norm, from {DIRECTIONS} random rows."
     )
     reading: ClassVar[str] = (
         "An exponent of -0.1 loses a factor e every ten steps; above zero small changes grow: the "
@@ -121,9 +125,22 @@ def _by_position(jacobian: Jacobian, observation: Observation, distance: int) ->
     time = observation.inputs.shape[1]
     distances = sorted({0, *_doubling(time - 1), min(distance, time - 1), time - 1})
     sources = time - 1 - torch.tensor(distances)
-    found = jacobian(list(observation.states)[-1], time - 1, sources)
+    site, state = list(observation.states.items())[-1]
+    if state.shape[-1] > MOST_ROWS:
+        found = jacobian(site, time - 1, sources, _signs(state.shape[-1]))
+        squares = found.double().square().mean(2).sum(-1)
+        rows = {"norm": (squares.log() / 2 + math.log(state.shape[-1]) / 2).cpu().numpy()}
+        return {"distances": np.tile(distances, (len(found), 1)), **rows}
+    found = jacobian(site, time - 1, sources)
     values = log_singular_values(found, torch.zeros(found.shape[:2], dtype=torch.float64))
     return _spectra(values, distances)
+
+
+def _signs(width: int) -> Float[Tensor, "directions width"]:
+    """Random directions of length one; the mean square of what they give estimates the norm."""
+    generator = torch.Generator().manual_seed(width)
+    drawn = torch.randint(2, (DIRECTIONS, width), generator=generator)
+    return (2.0 * drawn - 1) / width**0.5
 
 
 def _doubling(longest: int) -> list[int]:
@@ -235,6 +252,20 @@ def _by_distance(evidence: Evidence, seed: int, rate: float | None) -> Series:
     return Series.stacked("jacobian-spectrum", [columns])
 
 
+def _norms_by_distance(evidence: Evidence, seed: int) -> Series:
+    """Where single values are not known."""
+    norm = evidence["norm"]
+    low, high = curve_interval(_means(norm, seed), len(norm))
+    columns = {
+        "distance": evidence["distances"][0],
+        "norm": np.exp(norm.mean(0)),
+        "low": np.exp(low),
+        "high": np.exp(high),
+        "n": len(norm),
+    }
+    return Series.stacked("jacobian-spectrum", [columns])
+
+
 def _convergence(evidence: Evidence, seed: int) -> Series:
     """Every exponent after a quarter, a half, three quarters and all of the counted steps."""
     parts = []
@@ -267,19 +298,31 @@ def _headline_of_states(metrics: Mapping[str, Estimate]) -> str:
 
 
 def _of_positions(evidence: Evidence, distance: int, seed: int) -> Measurement:
-    rank = _rank(evidence, distance, seed)
+    rank = _rank(evidence, distance, seed) if "rank" in evidence else TOO_WIDE
     primacy = _primacy(evidence["norm"], evidence["distances"][0], seed)
-    first = (
-        f"; the first position acts {primacy.value:.2g} times as strongly as the median one"
-        if primacy.value is not None
-        else ""
-    )
+    known = "largest" in evidence
     return Measurement(
-        f"Seen from {distance} steps later, an input acts in {rank.value:.1f} directions{first}.",
+        _headline_of_positions(rank, primacy, distance),
         {"effective_rank": rank, "primacy": primacy},
-        "effective_rank",
-        (_by_distance(evidence, seed, None),),
+        "effective_rank" if known else "primacy",
+        (_by_distance(evidence, seed, None) if known else _norms_by_distance(evidence, seed),),
     )
+
+
+def _headline_of_positions(rank: Estimate, primacy: Estimate, distance: int) -> str:
+    said = []
+    if rank.value is not None:
+        said.append(
+            f"seen from {distance} steps later, an input acts in {rank.value:.1f} directions"
+        )
+    if primacy.value is not None:
+        said.append(
+            f"the first position acts {primacy.value:.2g} times as strongly as the median one"
+        )
+    headline = (
+        "; ".join(said) or f"how strongly the first position acts is not known: {primacy.reason}"
+    )
+    return f"{headline[0].upper()}{headline[1:]}."
 
 
 def _primacy(norm: Rows, distances: np.ndarray, seed: int) -> Estimate:
