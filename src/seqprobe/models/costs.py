@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Carried, Trace
+from seqprobe.errors import NotApplicable
 from seqprobe.models.calling import evaluating, undisturbed
 from seqprobe.models.sequence_model import SequenceModel
 
@@ -156,8 +157,20 @@ def kept_for_backward() -> Iterator[dict[int, UntypedStorage]]:
 def as_in_training(module: nn.Module) -> Iterator[None]:
     """Gradients as the user trains, without dropout and without changing running statistics.
 
-    Fused recurrences refuse a backward in evaluation mode; they train, with dropout zero.
+    Fused recurrences refuse a backward in evaluation mode; they train, with dropout zero. Of a
+    model that is frozen as a whole, all parameters train.
+
+    Raises:
+        NotApplicable: parameters are not all in memory.
     """
+    parameters = list(module.parameters())
+    if any(parameter.is_meta for parameter in parameters):
+        raise NotApplicable(
+            "parameters are brought into memory only when they are used, which costs more than "
+            "the model itself"
+        )
+    frozen = [] if any(p.requires_grad for p in parameters) else parameters
+    thawed = [p.requires_grad_() for p in frozen if p.is_floating_point()]
     recurrent = [part for part in module.modules() if isinstance(part, nn.RNNBase)]
     dropouts = [part.dropout for part in recurrent]
     with evaluating(module), torch.enable_grad():
@@ -168,6 +181,8 @@ def as_in_training(module: nn.Module) -> Iterator[None]:
         finally:
             for part, dropout in zip(recurrent, dropouts, strict=True):
                 part.dropout = dropout
+            for parameter in thawed:
+                parameter.requires_grad_(False)
 
 
 class _KeysAndValues(TorchFunctionMode):

@@ -291,7 +291,11 @@ class SequenceModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the first parameter lives."""
+        """Where inputs go: to the first parameter, or to where accelerate brings it for use."""
+        hooks = (getattr(part, "_hf_hook", None) for part in self.module.modules())
+        placed = (getattr(hook, "execution_device", None) for hook in hooks)
+        if (device := next((each for each in placed if each is not None), None)) is not None:
+            return torch.device(device)
         return next((p.device for p in self.tensors()), torch.device("cpu"))
 
     @property

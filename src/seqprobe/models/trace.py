@@ -65,7 +65,7 @@ class _Follower(TorchDispatchMode):
         self.flops = self.touched = 0
         self.without_rule: dict[str, None] = {}
         self._last = ""
-        self._dense = {_storage(p) for p in module.parameters() if bool(p.all())}
+        self._dense = {_storage(p) for p in module.parameters() if not p.is_meta and bool(p.all())}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -18,7 +18,7 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
     same numbers without what training arranged. Random numbers outside are left alone.
 
     Raises:
-        NotApplicable: the module cannot be copied, or has no parameters.
+        NotApplicable: the module cannot be copied, has no parameters, or not all in memory.
     """
     module = _copied(model.module)
     with torch.random.fork_rng(), torch.no_grad():
@@ -33,6 +33,8 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
 def _copied(module: nn.Module) -> nn.Module:
     if not any(True for _ in module.parameters()):
         raise NotApplicable("the model has no parameters to set back")
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise NotApplicable("parameters are brought into memory only when they are used")
     try:
         return copy.deepcopy(module)
     except Exception as error:

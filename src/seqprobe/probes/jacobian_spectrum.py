@@ -319,9 +319,7 @@ def _headline_of_positions(rank: Estimate, primacy: Estimate, distance: int) -> 
         said.append(
             f"the first position acts {primacy.value:.2g} times as strongly as the median one"
         )
-    headline = (
-        "; ".join(said) or f"how strongly the first position acts is not known: {primacy.reason}"
-    )
+    headline = "; ".join(said) or primacy.reason
     return f"{headline[0].upper()}{headline[1:]}."
 
 
