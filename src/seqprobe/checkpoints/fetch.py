@@ -36,7 +36,8 @@ def nonfinite(weights: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def _finite(tensor: Tensor) -> bool:
-    if tensor.is_meta or not tensor.numel() or not (tensor.is_floating_point() or tensor.is_complex()):
+    numbers = tensor.is_floating_point() or tensor.is_complex()
+    if tensor.is_meta or not tensor.numel() or not numbers:
         return True
     rows = torch.atleast_1d(tensor)
     height = max(1, _CHUNK * len(rows) // tensor.numel())

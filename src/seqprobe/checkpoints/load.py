@@ -15,6 +15,7 @@ from seqprobe.checkpoints.factory import build_from
 from seqprobe.checkpoints.fetch import fetch_all, nonfinite
 from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.loadable import check_loadable
+from seqprobe.checkpoints.placing import built_in, placed_alike, placed_by_parameters
 from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.readings import readings
 from seqprobe.checkpoints.rebuild import fill, placed, rebuilt
@@ -82,13 +83,13 @@ def load(path: str | Path, given: Given) -> Loaded:
     unused = layout.ignored if layout else frozenset()  # masks hold minus infinity
     bad = nonfinite({name: tensor for name, tensor in tensors.items() if name not in unused})
 
-    def ready(module: nn.Module) -> nn.Module:
-        return module.to(device, dtype).eval()
-
     if layout is None:
-        made = _by_factory(contents, tensors, given, ready)
+        made = _by_factory(
+            contents, tensors, given, lambda module: placed_alike(module, device, dtype)
+        )
     else:
-        made = _by_layout(layout, contents, tensors, given, ready, damaged=bool(bad))
+        build = _builder(layout, contents, tensors, given)
+        made = _by_layout(layout, contents, len(tensors), given, build, damaged=bool(bad))
     return _loaded(made, contents, bad)
 
 
@@ -131,6 +132,7 @@ class _Made:
 
 
 Ready = Callable[[nn.Module], nn.Module]
+Build = Callable[[Mapping[str, Any]], nn.Module]
 
 
 def _by_factory(
@@ -154,21 +156,34 @@ def _by_factory(
     )
 
 
+def _builder(
+    layout: Layout, contents: Contents, tensors: Mapping[str, Tensor], given: Given
+) -> Build:
+    """Builds the module of a layout, filled and placed, for values of what is not known."""
+    device, dtype = device_named(given.device), dtype_named(given.dtype)
+
+    def build(values: Mapping[str, Any]) -> nn.Module:
+        if not layout.of_transformers:
+            return placed_alike(rebuilt(layout, values, tensors, contents.name), device, dtype)
+        with built_in(dtype):
+            module = rebuilt(layout, values, tensors, contents.name)
+        anywhere = given.device == "auto" and device.index is None
+        return placed_by_parameters(module, device, dtype, anywhere=anywhere)
+
+    return build
+
+
 def _by_layout(
     layout: Layout,
     contents: Contents,
-    tensors: Mapping[str, Tensor],
+    tensors: int,
     given: Given,
-    ready: Ready,
+    build: Build,
     *,
     damaged: bool,
 ) -> _Made:
     """Where the data cannot or need not judge, what is not known is what is usual."""
     judge = not (damaged or layout.certain)
-
-    def build(values: Mapping[str, Any]) -> nn.Module:
-        return ready(rebuilt(layout, values, tensors, contents.name))
-
     found = readings(
         layout,
         None if layout.certain else given.data,
@@ -188,9 +203,9 @@ def _by_layout(
     )
     return _Made(
         settled.module,
-        source="hf" if layout.template.partition(":")[0].endswith("huggingface") else "state_dict",
+        source="hf" if layout.of_transformers else "state_dict",
         layout=layout.name,
-        verification=(cover(len(tensors), sorted(layout.ignored)), *verified(layout, settled)),
+        verification=(cover(tensors, sorted(layout.ignored)), *verified(layout, settled)),
         assumptions=settled.assumptions,
         features=layout.features,
         trained_length=layout.trained_length,

@@ -60,6 +60,8 @@ class Costs:
             outputs = self.model.run(inputs[:1])
             if backward:
                 wanted = [p for p in self.model.module.parameters() if p.requires_grad]
+                if not wanted:
+                    raise NotApplicable("the model has no parameters: there is nothing to train")
                 torch.autograd.grad(outputs.float().sum(), wanted, allow_unused=True)
             self._synchronize()
             return perf_counter() - started

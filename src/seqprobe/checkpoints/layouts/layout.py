@@ -61,6 +61,11 @@ class Layout:
     certain: bool = False
     reversed: bool = False
 
+    @property
+    def of_transformers(self) -> bool:
+        """Whether the code of the model is that of transformers."""
+        return self.template.partition(":")[0].endswith("huggingface")
+
 
 @dataclass(frozen=True)
 class Named:
