@@ -30,7 +30,7 @@ def command(
     """
     import seqprobe
     from seqprobe_cli import summary
-    from seqprobe_cli.progress import progress_bar
+    from seqprobe_cli.progress import announce, progress_bar
 
     with processes() as ranks:
         outputs = Outputs.chosen(output or Path(f"{checkpoint.stem}-report.html"), json_output)
@@ -38,6 +38,7 @@ def command(
             report = seqprobe.analyze(
                 checkpoint,
                 progress=progress,
+                announce=announce,
                 ranks=ranks,
                 **outputs.kept(resume=resume),
                 **options.request(**asked),

@@ -1,7 +1,15 @@
-"""A progress bar on standard error, with the time that remains."""
+"""What is going on, on standard error: what it will take, and a bar with the time that remains."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from seqprobe.runner.forecast import Forecast
+
+LONG = 60.0
 
 
 @contextmanager
@@ -21,3 +29,9 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=label, completed=done, total=total)
 
         yield show
+
+
+def announce(forecast: "Forecast") -> None:
+    """Say what a run will take, if that is more than a minute."""
+    if forecast.seconds > LONG:
+        click.echo(f"{forecast} What is measured until Ctrl-C is kept.", err=True)

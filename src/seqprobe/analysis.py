@@ -29,6 +29,7 @@ from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.names import distinct
 from seqprobe.report import Comparison, Report
+from seqprobe.runner.forecast import Forecast, forecast
 from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
 from seqprobe.runner.ranks import ALONE, Ranks
@@ -100,6 +101,7 @@ def analyze(
     model: Analysable,
     *,
     progress: Progress = silent,
+    announce: Callable[[Forecast], None] | None = None,
     journal: str | Path | None = None,
     resume: bool = False,
     ranks: Ranks = ALONE,
@@ -110,6 +112,8 @@ def analyze(
     Args:
         model: a checkpoint's path, a live `nn.Module`, or a `SequenceModel`.
         progress: called with a label, and how many of how many sequences are done.
+        announce: called before anything is measured, with what that will take; fitting decoders
+            comes on top of its time.
         journal: a folder to keep finished batches in, until somebody removes it; nothing is
             written without one.
         resume: go on from what the journal holds, if there is anything.
@@ -132,6 +136,8 @@ def analyze(
     asked = Request(**request)
     analysis = _Analysis(_loaded(model, asked), asked)
     kept = _journal([analysis], journal, resume, ranks)
+    if announce and ranks.first and not analysis.loaded.obstacle:
+        announce(forecast(analysis.model, analysis.passes, ranks.size))
     with kept.tidied() if ranks.first else nullcontext():
         return analysis.report(progress, ranks, partial(kept.of_pass, 0))
 

@@ -456,7 +456,8 @@ class Probe(ABC):
     that bears the name of something in a request gets that.
 
     `baselines` are measured in the same way: the model before training, independent inputs, or the
-    data where the probe itself takes independent inputs.
+    data where the probe itself takes independent inputs. `passes`: about how many plain forwards
+    and backwards of one sequence it costs for each sequence, where models are run in full.
     """
 
     id: ClassVar[str]
@@ -468,6 +469,7 @@ class Probe(ABC):
     limits: ClassVar[str]
     references: ClassVar[tuple[str, ...]]
     baselines: ClassVar[tuple[Baseline, ...]] = ()
+    passes: ClassVar[float] = 1.0
 
     distance: int = 100
     seed: int = 0
@@ -512,6 +514,11 @@ class Probe(ABC):
     def compute(self) -> Measurement:
         """The measurement; the order in which batches came does not matter."""
         return self.measure(self.rows())
+
+    @property
+    def work(self) -> float:
+        """The passes that it costs with its parameters."""
+        return self.passes
 
     @property
     def settled(self) -> bool:

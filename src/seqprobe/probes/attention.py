@@ -45,6 +45,7 @@ class Attention(Probe):
     """Statistics of the weights of every head, and what heads do on repeated sequences."""
 
     id: ClassVar[str] = "attention"
+    passes: ClassVar[float] = 1.5
     title: ClassVar[str] = "Attention"
     question: ClassVar[str] = "Where do the heads look, and do they go back to what they have seen?"
     method: ClassVar[str] = (

@@ -40,6 +40,7 @@ class Bottleneck(Probe):
 
     id: ClassVar[str] = "bottleneck"
     version: ClassVar[int] = 2
+    passes: ClassVar[float] = 0.5
     title: ClassVar[str] = "Bits kept in the state"
     question: ClassVar[str] = "What can still be read from the state about the symbol k steps back?"
     method: ClassVar[str] = (

@@ -31,6 +31,7 @@ class BottleneckOnData(Probe):
     """Bits about past tokens of the data: all that is readable, and what only a memory can add."""
 
     id: ClassVar[str] = "bottleneck"
+    passes: ClassVar[float] = 0.5
     title: ClassVar[str] = "Bits kept of the data"
     question: ClassVar[str] = "What does the state add to what nearer tokens tell of a past one?"
     method: ClassVar[str] = "As on independent symbols, less what the nearer tokens tell."

@@ -28,6 +28,7 @@ class Capacity(Probe):
     """Bits about the whole past that a fitted read-out recalls from the state."""
 
     id: ClassVar[str] = "capacity"
+    passes: ClassVar[float] = 0.5
     title: ClassVar[str] = "Capacity of the state"
     question: ClassVar[str] = "How many bits about the past does the state carry, all together?"
     method: ClassVar[str] = (

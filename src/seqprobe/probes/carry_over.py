@@ -20,6 +20,7 @@ class CarryOver(Probe):
     """Chunks against one pass, carried against reset, leakage, and washout of the past."""
 
     id: ClassVar[str] = "carry-over"
+    passes: ClassVar[float] = 3.0
     title: ClassVar[str] = "Carry-over between calls"
     question: ClassVar[str] = "What is carried from one call to the next, and what is it worth?"
     method: ClassVar[str] = (

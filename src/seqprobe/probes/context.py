@@ -41,6 +41,7 @@ class Context(Probe):
     """Change of the loss when only the last tokens are read, from a fresh state."""
 
     id: ClassVar[str] = "context"
+    passes: ClassVar[float] = 7.0
     title: ClassVar[str] = "Effective context"
     question: ClassVar[str] = "How many tokens of the past does the prediction need?"
     method: ClassVar[str] = (

@@ -112,6 +112,10 @@ class GradientDecay(Probe):
     def needs(self) -> Needs:
         return Needs(stream="data", states=True, gradients=True, most=128 if self.whole else 0)
 
+    @property
+    def work(self) -> float:
+        return 50.0 if self.whole else 6.0
+
     def as_baseline(self) -> "GradientDecay":
         return replace(self, whole=False, attribution=None)
 

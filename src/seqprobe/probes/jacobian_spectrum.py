@@ -44,6 +44,7 @@ class JacobianSpectrum(Probe):
     """Singular values of d state_t / d state_{t-k}, and Lyapunov exponents; or over-squashing."""
 
     id: ClassVar[str] = "jacobian-spectrum"
+    passes: ClassVar[float] = 60.0
     title: ClassVar[str] = "Spectrum of the Jacobian"
     question: ClassVar[str] = (
         "In how many directions does a change survive, and how fast does it fade?"

@@ -34,6 +34,7 @@ class Locality(Probe):
     """Influence of single tokens, normalised over distance."""
 
     id: ClassVar[str] = "locality"
+    passes: ClassVar[float] = 6.0
     title: ClassVar[str] = "Locality"
     question: ClassVar[str] = "Is what the prediction is made of near or far?"
     method: ClassVar[str] = (

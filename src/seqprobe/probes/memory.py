@@ -27,6 +27,7 @@ class Memory(Probe):
     """Bytes of state, of cache per token, and of what a forward keeps for its backward."""
 
     id: ClassVar[str] = "memory"
+    passes: ClassVar[float] = 5.0
     title: ClassVar[str] = "Memory"
     question: ClassVar[str] = "How many bytes are kept as the text grows?"
     method: ClassVar[str] = (

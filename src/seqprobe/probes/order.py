@@ -44,6 +44,7 @@ class Order(Probe):
     """Change of the loss when tokens are shuffled, dropped or replaced beyond a distance."""
 
     id: ClassVar[str] = "order"
+    passes: ClassVar[float] = 5.0
     title: ClassVar[str] = "Use of order"
     question: ClassVar[str] = "Up to which distance does the order of the past matter?"
     method: ClassVar[str] = (

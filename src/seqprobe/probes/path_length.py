@@ -34,6 +34,7 @@ class PathLength(Probe):
 
     id: ClassVar[str] = "path-length"
     version: ClassVar[int] = 2
+    passes: ClassVar[float] = 2.0
     title: ClassVar[str] = "Path length and reach"
     question: ClassVar[str] = "How far apart are two positions, and does a change arrive?"
     method: ClassVar[str] = (

@@ -32,6 +32,7 @@ class Position(Probe):
     """KL divergence and change of loss at t when the token at t-k is drawn anew."""
 
     id: ClassVar[str] = "position"
+    passes: ClassVar[float] = 6.0
     title: ClassVar[str] = "Use of the past"
     question: ClassVar[str] = (
         "How much does the prediction change when a token k steps back is replaced?"

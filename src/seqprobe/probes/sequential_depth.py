@@ -17,6 +17,7 @@ class SequentialDepth(Probe):
     """The longest chain of operators, and the work beside it, at five lengths."""
 
     id: ClassVar[str] = "sequential-depth"
+    passes: ClassVar[float] = 10.0
     title: ClassVar[str] = "Sequential depth and work"
     question: ClassVar[str] = "How many operators must wait for one another as the text grows?"
     method: ClassVar[str] = (

@@ -37,6 +37,7 @@ class Throughput(Probe):
     """Seconds per token, forward, with backward, and step by step, at five lengths."""
 
     id: ClassVar[str] = "throughput"
+    passes: ClassVar[float] = 60.0
     title: ClassVar[str] = "Throughput"
     question: ClassVar[str] = "How does the time per token grow, and is the device busy?"
     method: ClassVar[str] = (

@@ -16,10 +16,7 @@ _known: WeakKeyDictionary[SequenceModel, dict[tuple, int]] = WeakKeyDictionary()
 
 def batch_size(model: SequenceModel, inputs: Tensor, *, gradients: bool, processes: int = 1) -> int:
     """Sequences whose saved tensors take at most a quarter of the free memory, in all processes."""
-    sizes, asked = _known.setdefault(model, {}), (inputs.shape[1:], gradients)
-    if asked not in sizes:
-        sizes[asked] = _saved_bytes(model, inputs[:1], gradients=gradients)
-    needed = max(processes * sizes[asked], 1)
+    needed = max(processes * bytes_for_each(model, inputs, gradients=gradients), 1)
     return int(min(max(SHARE * free_bytes(model.device) // needed, 1), LARGEST_BATCH))
 
 
@@ -29,13 +26,25 @@ def room_for_a_copy(model: SequenceModel, processes: int = 1) -> None:
     Raises:
         NotApplicable: it would.
     """
-    needed = processes * sum(tensor.nbytes for tensor in model.tensors())
-    free = free_bytes(model.device)
-    if needed > HALF * free:
+    if not fits_twice(model, processes):
         raise NotApplicable(
-            f"a second copy of the model, {needed / GIB:.1f} GiB, would take more than half of "
-            f"the free memory, {free / GIB:.1f} GiB"
+            f"a second copy of the model would take more than half of the free memory, "
+            f"{free_bytes(model.device) / GIB:.1f} GiB"
         )
+
+
+def fits_twice(model: SequenceModel, processes: int = 1) -> bool:
+    """Whether a second model would leave half of the free memory."""
+    needed = processes * sum(tensor.nbytes for tensor in model.tensors())
+    return needed <= HALF * free_bytes(model.device)
+
+
+def bytes_for_each(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
+    """What one of these sequences takes; found out once for each length."""
+    sizes, asked = _known.setdefault(model, {}), (inputs.shape[1:], gradients)
+    if asked not in sizes:
+        sizes[asked] = _saved_bytes(model, inputs[:1], gradients=gradients)
+    return sizes[asked]
 
 
 def _saved_bytes(model: SequenceModel, inputs: Tensor, *, gradients: bool) -> int:
