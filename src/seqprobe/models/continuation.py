@@ -9,10 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqprobe.contracts import Pieces
+from seqprobe.models.device import free_bytes
 from seqprobe.models.sequence_model import SequenceModel
 
-TOGETHER = 1 << 24
-"""Numbers in the outputs that are in memory at once."""
+TOGETHER, SHARE, BYTES = 1 << 24, 16, 12
+"""Numbers in the outputs that are in memory at once; where it is short, a share of what is free.
+
+There may be three copies in single precision.
+"""
+
+
+def together(device: torch.device) -> int:
+    """So many numbers."""
+    return min(TOGETHER, free_bytes(device) // (SHARE * BYTES))
 
 
 class Part(NamedTuple):
@@ -35,7 +44,7 @@ class Continuation(ABC):
 
     def rows_at_once(self, steps: int, classes: int) -> int:
         """How many pieces are best read together."""
-        return min(self.positions, TOGETHER // classes) // steps
+        return min(self.positions, together(self.inputs.device) // classes) // steps
 
     @abstractmethod
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from seqprobe.contracts import Pieces
 from seqprobe.errors import NotApplicable
 from seqprobe.models.cells import State
-from seqprobe.models.continuation import TOGETHER, Continuation, Part
+from seqprobe.models.continuation import Continuation, Part, together
 from seqprobe.models.recurrence import LayerRun, running
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import chained
@@ -43,7 +43,7 @@ class FromStates(Continuation):
         self._ends = [len(paths) - 1 - paths[::-1].index(path) for path in self._modules]
 
     def rows_at_once(self, steps: int, classes: int) -> int:  # noqa: ARG002
-        return min(ROWS, TOGETHER // classes)
+        return min(ROWS, together(self.inputs.device) // classes)
 
     def outputs(self, pieces: Pieces, first: int) -> Iterator[Part]:
         starts = pieces.starts, pieces.sequences
