@@ -12,6 +12,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.bottleneck import Bottleneck
 from seqprobe.probes.gradient_decay import GradientDecay
 from seqprobe.reference import linear_recurrences as linear
+from seqprobe.reference.language_models import build
 from seqprobe.reference.min_recurrences import MINIMAL, MinLM, constant_gate, constant_gate_factor
 
 REAL, COMPLEX = (0.9, 0.5), (0.9, 0.5, 0.6 + 0.5j)
@@ -147,7 +148,7 @@ def test_constant_gates_keep_a_constant_share(kind, form, b, show, double):
 
 def test_a_minimal_gru_learns_to_repeat_the_last_but_one():
     """Two layers on a residual stream, from chance, 2 bits, to less than half of it."""
-    model = MinLM("mingru", 4, 16, layers=2)
+    model = build("mingru", vocab_size=4, width=16, layers=2)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
     for _ in range(100):
         tokens = torch.randint(4, (32, 16))
