@@ -80,6 +80,10 @@ def _held(old: str, new: str) -> Break:
 REREAD = "interventions"
 
 
+def _reference(name: str, old: str, new: str, tests: str = "linear_recurrences") -> Break:
+    return Break(f"src/seqprobe/reference/{name}.py", old, new, f"tests/reference/test_{tests}.py")
+
+
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
     _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
@@ -158,6 +162,9 @@ BREAKS = (
     _model("costs", "(inputs[:1].clone())", "(inputs[:1])"),
     _model("costs", "if key not in own", "if True"),
     _model("costs", "key.nbytes + value.nbytes", "key.nbytes"),
+    _model("costs", "caches[1] != state + per_token * lengths[1]", "False"),
+    _model("costs", "min(t.nbytes, t.untyped_storage().nbytes())", "t.nbytes"),
+    _model("costs", "t.numel() > 1 or t.is_floating_point()", "True"),
     _model("costs", "if not seen.inside[path]", "if not seen.bytes"),
     _model("costs", "part.num_layers * (hidden + cell)", "hidden + cell"),
     _estimator("growth", "/ scale / values[:, None]", "/ scale"),
@@ -340,9 +347,16 @@ BREAKS = (
     _evidence("leaks", "run(inputs.flip(0)).flip(0)", "run(inputs)"),
     _evidence("leaks", '"call_leak": _largest(plain, run(inputs))', '"call_leak": 0 * rows'),
     _evidence("chunks", "np.maximum.reduceat(apart, starts)", "apart[starts]"),
+    _evidence(
+        "chunks", '_estimate(evidence, "apart_singly")', '_estimate(evidence, "apart_chunked")'
+    ),
+    _evidence("chunks", "inputs.split(1)]", "[inputs]]"),
     _probe("carry_over", 'if not evidence["causal"].all()', "if False"),
     _evidence("predicting", "if outputs != tokens:", "if False:"),
-    _model("carrying", "if not torch.equal(after, alone):", "if True:"),
+    _model("carrying", "if torch.equal(after, alone):", "if False:"),
+    _model("carrying", "if (after - whole).abs().max() <= allowed:", "if True:"),
+    _model("carrying", "torch.arange(read, read + time", "torch.arange(0, time"),
+    _model("carrying", "{ASKED: True}", "{ASKED: False}"),
     _model("carrying", "any(word in name for word in STATES)", "True"),
     _model("carrying", "if not _is(part, outputs)", ""),
     _model("carrying", "state = {argument:", "_ = {argument:"),
@@ -706,14 +720,32 @@ BREAKS = (
     _in(
         "checkpoints/templates/mamba.py",
         "checkpoints/test_mamba_layout",
-        "F.pad(x.mT, (self.conv1d.kernel_size[0] - 1, 0))",
-        "F.pad(x.mT, (0, self.conv1d.kernel_size[0] - 1))",
+        "F.pad(x.mT, (before, 0))",
+        "F.pad(x.mT, (0, before))",
+    ),
+    _in(
+        "checkpoints/templates/mamba.py",
+        "checkpoints/test_mamba_layout",
+        "padded[..., :before] = kept.seen",
+        "pass",
+    ),
+    _in(
+        "checkpoints/templates/mamba.py",
+        "checkpoints/test_mamba_layout",
+        "kept.states = state",
+        "pass",
+    ),
+    _in(
+        "checkpoints/templates/huggingface.py",
+        "models/test_caches_of_transformers",
+        '"position_ids": position_ids',
+        '"position_ids": None',
     ),
     _in(
         "checkpoints/templates/huggingface.py",
         "checkpoints/test_huggingface_folders",
-        "self.model.score(states)",
-        "self.model.score(states[:, -1:].expand_as(states))",
+        "self.model.score(said.last_hidden_state)",
+        "self.model.score(said.last_hidden_state[:, -1:].expand_as(said.last_hidden_state))",
     ),
     _in(
         "checkpoints/resolve.py",
@@ -1255,6 +1287,20 @@ BREAKS = (
         "probes/test_states",
         "if site not in AT_THE_INPUT",
         "if site",
+    ),
+    _reference("linear_recurrences", "a = a * _later(a, shift)", "a = a * a"),
+    _reference("linear_recurrences", "shift *= 2", "shift *= 3"),
+    _reference("linear_recurrences", "(away >= 0)", "(away > 0)"),
+    _reference("linear_recurrences", "[own.imag != 0]", "[own.imag > 9]"),
+    _reference("min_recurrences", "sigmoid / (sigmoid + 0.5)", "sigmoid"),
+    _reference("min_recurrences", "FORMS[self.form](1 - new,", "FORMS[self.form](new,"),
+    _reference("convolutions", "(self.before, 0)", "(0, self.before)", "convolutions"),
+    _reference("convolutions", "dilation=dilation)", "dilation=1)", "convolutions"),
+    _in(
+        "diagnosis/carry_over.py",
+        "probes/test_carry_over",
+        '"carry-over.chunk_error"',
+        '"carry-over.equivalence_error"',
     ),
 )
 

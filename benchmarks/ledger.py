@@ -22,6 +22,9 @@ from seqprobe.probes.bottleneck import Bottleneck
 from seqprobe.probes.bottleneck_on_data import BottleneckOnData
 from seqprobe.reference import layers, zoo
 from seqprobe.reference.attention_circuits import fading_attention
+from seqprobe.reference.convolutions import convolutions
+from seqprobe.reference.linear_recurrences import FORMS, diagonal, diagonal_bits
+from seqprobe.reference.min_recurrences import MINIMAL, constant_gate, constant_gate_factor
 
 Row = tuple[str, str, str, float, float]
 SPECTRUM = "jacobian-spectrum"
@@ -32,11 +35,13 @@ FADED = float(
 )
 
 
-def measured(model: SequenceModel, probe: str, column: str, limit: int) -> np.ndarray:
+def measured(
+    model: SequenceModel, probe: str, column: str, limit: int, *, exact: bool = False
+) -> np.ndarray:
     """The first column of numbers of one probe, by distance, at its first site."""
     report = seqprobe.analyze(
         model, data=None if model.features else "synthetic:iid", probes=(probe,), length=128,
-        limit=limit, distance=20, dtype="float64",
+        limit=limit, distance=20, dtype="float64", exact=exact,
     )  # fmt: skip
     check = report[probe]
     if not check.tables:
@@ -123,6 +128,57 @@ def paths() -> Iterator[Row]:
         "1 hop",
         *_worst(curve, np.minimum(np.arange(100.0), 1)),
     )
+
+
+def linear_recurrences() -> Iterator[Row]:
+    """The same weights in each form, and gates that are held constant."""
+    lambdas = (0.9, 0.5, 0.6 + 0.5j)
+    n = 2.0 ** np.arange(3, 8)
+    depths = {
+        "steps": ("2n - 1", 2 * n - 1),
+        "scan": ("2 log2 n + 1", 2 * np.log2(n) + 1),
+        "convolution": ("2", np.full(len(n), 2.0)),
+    }
+    for form in FORMS:
+        model, name = diagonal(lambdas, form), f"diagonal recurrence, as {form}"
+        curve = measured(model, "gradient-decay", "relative", 16, exact=True)
+        truth = np.sqrt(sum(abs(a) ** (2 * np.arange(len(curve))) for a in lambdas) / len(lambdas))
+        yield name, "gradient-decay", "root of sum of abs(lambda)^2k", *_worst(curve, truth)
+        curve = measured(model, "bottleneck", "estimate", 256)
+        truth = diagonal_bits(lambdas, np.arange(len(curve)))
+        yield name, "bottleneck", "-1/2 log2(1 - c(k))", *_worst(curve, truth)
+        report = seqprobe.analyze(model, probes=("sequential-depth",), length=128, limit=1)
+        found = np.array(report.table("sequential-depth").column("depth"), dtype=float)
+        words, law = depths[form]
+        yield name, "sequential-depth", words, *_worst(found, law)
+    for kind in MINIMAL:
+        curve = measured(constant_gate(kind, 1.0), "gradient-decay", "relative", 16)
+        truth = constant_gate_factor(kind, 1.0) ** np.arange(len(curve))
+        yield f"constant-gate {kind}, bias 1", "gradient-decay", "factor^k", *_worst(curve, truth)
+
+
+def causal_convolutions() -> Iterator[Row]:
+    """Hops, exact, as far as they reach; and how far that is."""
+    for words, kernel, dilations in (
+        ("ceil(k/(w-1))", 3, (1,) * 4),
+        ("ones among the binary digits of k", 2, (1, 2, 4, 8)),
+        ("digits of k to base 3 that are not 0", 3, (1, 3, 9)),
+    ):
+        name = f"convolutions of {kernel}, dilated {', '.join(map(str, dilations))}"
+        model, reach = convolutions(kernel, dilations), (kernel - 1) * sum(dilations)
+        curve = measured(model, "path-length", "hops", 8)
+        assert np.isnan(curve[reach + 1 :]).all()
+        steps = np.arange(reach + 1)
+        hops = np.ceil(steps / (kernel - 1))
+        if len(set(dilations)) > 1:
+            hops = (steps[:, None] // np.array(dilations) % kernel > 0).sum(1)
+        yield name, "path-length", words, *_worst(curve[: reach + 1], hops)
+        report = seqprobe.analyze(
+            model, data="synthetic:iid", probes=("window",), length=128, limit=16, distance=20
+        )
+        found = report["window"].metrics["reach"].value or math.nan
+        truth = np.array([float(reach)])
+        yield name, "window.reach", "(w - 1) sum of d", *_worst(np.array([found]), truth)
 
 
 def costs() -> Iterator[Row]:
@@ -303,7 +359,8 @@ def main(words: list[str]) -> None:
     )
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
-    for part in (gradients, spectra, paths, costs, influence, use, storage, capacities):
+    parts = (gradients, spectra, linear_recurrences, paths, causal_convolutions, costs)
+    for part in (*parts, influence, use, storage, capacities):
         if words and part.__name__ not in words:
             continue
         for model, probe, truth, under, over in part():

@@ -11,7 +11,7 @@ from seqprobe_cli.outputs import check_writable
 
 
 @click.command("train")
-@click.argument("name", metavar="{lstm|gru|rnn|attention}")
+@click.argument("name", metavar="{lstm|gru|rnn|mingru|minlstm|attention}")
 @click.option("--data", help="stdlib, a text file or folder, copy, or recall.  [default: stdlib]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="A field of the recipe: parameters, layers, heads, context, batch, steps, "

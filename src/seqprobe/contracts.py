@@ -382,6 +382,16 @@ class Carrying(Protocol):
         """What takes the state that the last call returned; empty where nothing does."""
         ...
 
+    @property
+    def singly(self) -> bool:
+        """Whether only single steps go on with what was read before."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """What went wrong when the module was asked for a state; empty where nothing did."""
+        ...
+
     def chunked(self, inputs: Tensor, sizes: Sequence[int]) -> Float[Tensor, "batch time classes"]:
         """The outputs, read in one call per chunk."""
         ...

@@ -17,6 +17,9 @@ from seqprobe.checkpoints.layouts import mamba
 from seqprobe.checkpoints.layouts.layout import Layout
 from seqprobe.checkpoints.read import read
 from seqprobe.checkpoints.templates.mamba import scan
+from seqprobe.models.carrying import Carrying
+from seqprobe.models.costs import Costs
+from seqprobe.models.sequence_model import SequenceModel
 
 State = dict[str, Tensor]
 VOCAB = 31
@@ -157,3 +160,18 @@ def test_nothing_comes_from_later(written: Callable[..., Path]) -> None:
     before, after = module(TOKENS), module(changed)
     assert torch.equal(before[:, :20], after[:, :20])
     assert not torch.equal(before[:, 20], after[:, 20])
+
+
+def test_what_is_kept_goes_on_in_chunks_of_any_size(written: Callable[..., Path]) -> None:
+    """Of each layer, the inputs that its kernel still sees, and the states of all channels."""
+    model = SequenceModel(rebuilt(written(original().state_dict())))
+    carrying = Carrying(model)
+    assert (carrying.argument, carrying.singly) == ("cache", False)
+    tokens = model.example(2, 12)
+    chunked = carrying.chunked(tokens, [1, 2, 5, 1, 3])
+    assert (chunked - model(tokens)).abs().max() < 1e-5
+    mixer = model.module.backbone["layers"][0].mixer
+    (inner, state), kernel = mixer.A_log.shape, mixer.conv1d.kernel_size[0]
+    carried = Costs(model).carried(model.example(1, 16))
+    layers = len(model.module.backbone["layers"])
+    assert (carried.state, carried.per_token) == (4 * layers * inner * (state + kernel - 1), 0)

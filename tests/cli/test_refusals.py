@@ -268,8 +268,8 @@ class TestTraining:
     def test_unknown_model(self, refuse: Refuse) -> None:
         said = refuse(2, "train", "lsmt")
         assert said.endswith(
-            "no reference model 'lsmt'; expected one of lstm, gru, rnn, attention. "
-            "Did you mean 'lstm'?"
+            "no reference model 'lsmt'; expected one of lstm, gru, rnn, mingru, minlstm, "
+            "attention. Did you mean 'lstm'?"
         )
 
     def test_impossible_value(self, refuse: Refuse) -> None:

@@ -111,6 +111,8 @@ EXACT_500 = Estimate(500.0, "steps", exact=True)
         (carried(error=NO_STATE, gain=(0.1, 0.2, 0.3)), {"state-thrown-away"}),
         (carried(error=NO_STATE, gain=(0.0, 0.2, 0.3)), set()),
         (carried(error=1e-7, gain=(0.1, 0.2, 0.3)), set()),
+        (carried() | {"carry_over__chunk_error": EXACT_50}, {"only-single-steps"}),
+        (carried(rounding=99.0) | {"carry_over__chunk_error": EXACT_50}, set()),
         (carried(call=1e-4), {"call-leakage"}),
         (carried(call=1e-6), set()),
         (carried(row=1e-4), {"row-leakage"}),

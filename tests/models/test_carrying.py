@@ -10,6 +10,7 @@ from torch import nn
 from seqprobe.models.carrying import Carrying
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference import zoo
+from seqprobe.reference.broken import half_carried
 from seqprobe.reference.language_models import build
 
 SYMBOLS, WIDTH, SIZES = 7, 6, (9, 4, 1, 1)
@@ -58,6 +59,14 @@ class Record(Recurrent):
         return Output(state, out)
 
 
+class Asked(Recurrent):
+    """The state comes only to those who ask for it."""
+
+    def forward(self, tokens, past=None, use_cache=False):
+        out, state = self.read(tokens, past)
+        return (out, state) if use_cache else out
+
+
 FOUND = {
     "pair": (Pair, "hidden"),
     "LSTM": (partial(Pair, nn.LSTM), "hidden"),
@@ -65,6 +74,7 @@ FOUND = {
     "apart": (partial(Apart, nn.LSTM), "h0, c0"),
     "named": (Named, "cache"),
     "record": (Record, "prev_state"),
+    "asked": (Asked, "past"),
 }
 
 
@@ -76,6 +86,46 @@ def test_chunks_continue_what_was_read(make, argument):
     assert (carrying.chunked(tokens, SIZES) - model(tokens)).abs().max() < 1e-6
     fresh = torch.cat([model(chunk) for chunk in tokens.split(SIZES, dim=1)], dim=1)
     assert (fresh - model(tokens)).abs().max() > 1e-3
+
+
+class Singly(Recurrent):
+    """Several steps at once begin anew."""
+
+    def forward(self, tokens, state=None):
+        return self.read(tokens, state if tokens.shape[1] == 1 else None)
+
+
+class Counted(Recurrent):
+    """A position is told, or counted from zero."""
+
+    def __init__(self, singly=False) -> None:
+        super().__init__()
+        self.position, self.singly = nn.Embedding(40, SYMBOLS), singly
+
+    def forward(self, tokens, state=None, position_ids=None):
+        time = tokens.shape[1]
+        places = torch.arange(time)[None] if position_ids is None else position_ids
+        out, state = self.read(tokens, state if time == 1 or not self.singly else None)
+        return out + self.position(places), state
+
+
+@pytest.mark.parametrize(
+    ("make", "singly"),
+    [(Singly, True), (Counted, False), (partial(Counted, singly=True), True), (Pair, False)],
+)
+def test_single_steps_and_positions_only_where_nothing_else_continues(make, singly):
+    model = SequenceModel(make())
+    carrying, tokens = Carrying(model), model.example(2, 9)
+    assert carrying.argument in ("state", "hidden")
+    assert carrying.singly == singly
+    chunked = carrying.chunked(tokens, [6, 1, 1, 1] if singly else [4, 3, 2])
+    assert (chunked - model(tokens)).abs().max() < 1e-6
+
+
+def test_a_state_that_continues_nothing_is_still_named():
+    """One that loses its cell changes the outputs, and not to those of one pass."""
+    carrying = Carrying(half_carried())
+    assert (carrying.argument, carrying.singly) == ("state", False)
 
 
 class Weights(nn.Module):
@@ -119,15 +169,3 @@ NOT_FOUND = {
 @pytest.mark.parametrize("make", NOT_FOUND.values(), ids=NOT_FOUND)
 def test_what_is_no_state_is_not_taken_for_one(make):
     assert Carrying(SequenceModel(make())).argument == ""
-
-
-def test_a_language_model_of_transformers_carries_its_cache():
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(
-        vocab_size=SYMBOLS, n_embd=8, n_layer=2, n_head=2, n_positions=40,
-        bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    model = SequenceModel(transformers.GPT2LMHeadModel(config).eval())
-    carrying, tokens = Carrying(model), torch.randint(SYMBOLS, (2, sum(SIZES)))
-    assert carrying.argument == "past_key_values"
-    assert (carrying.chunked(tokens, SIZES) - model(tokens)).abs().max() < 1e-6

@@ -120,6 +120,57 @@ def test_a_time_first_model_is_asked_for_its_cache_as_it_reads():
     assert (measured.carried(inputs(32)).state, measured.carried(inputs(32)).per_token) == (0, 8)
 
 
+class Keeping(nn.Module):
+    """Its cache is whatever a function of the number of tokens says, when asked for it."""
+
+    def __init__(self, cache):
+        super().__init__()
+        self.rnn, self.cache = nn.GRU(D, 5, batch_first=True), cache
+
+    def forward(self, x, use_cache=False):
+        out = self.rnn(x)[0]
+        kept = self.cache(x.shape[1]) if use_cache else None
+        return type("Output", (), {"logits": out, "past_key_values": kept})()
+
+
+def views(time):
+    """Four numbers for each token: two halves of one tensor, one of them named twice."""
+    keys, values = torch.zeros(time, 4).chunk(2, -1)
+    return keys, values, {"again": keys, "read": torch.tensor(time)}
+
+
+@pytest.mark.parametrize(
+    ("cache", "state", "per_token"),
+    [
+        (views, 0, 16),
+        (lambda _: [torch.zeros(3, dtype=torch.complex64)], 24, 0),
+        (lambda n: torch.zeros(1, 2, dtype=torch.bfloat16).expand(n, 2), 4, 0),
+        (lambda n: torch.zeros(min(n, 10)), 40, 0),
+    ],
+    ids=["views", "complex", "repeated", "window"],
+)
+def test_a_cache_is_asked_for_and_counted_once(cache, state, per_token):
+    carried = costs(Keeping(cache)).carried(inputs(32))
+    assert (carried.state, carried.per_token) == (state, per_token)
+
+
+@pytest.mark.parametrize(("window", "bytes_"), [(20, "64, 80, 80"), (28, "64, 96, 112")])
+def test_a_cache_that_fills_up_on_the_way_has_no_bytes_per_token(window, bytes_):
+    carried = costs(Keeping(lambda n: torch.zeros(min(n, window)))).carried(inputs(32))
+    assert (carried.state, carried.per_token) == (None, None)
+    assert carried.reason == (
+        f"its cache has {bytes_} bytes after 16, 24, 32 tokens: not the same for each token"
+    )
+
+
+def test_where_asking_for_a_cache_fails_modules_are_counted():
+    def refuse(_):
+        raise ValueError("no")
+
+    carried = costs(Keeping(refuse)).carried(inputs(32))
+    assert (carried.state, carried.told_by) == (5 * 4, "sizes of states, keys and values")
+
+
 @pytest.mark.parametrize("known_calls", [1, 2])
 def test_attention_in_own_code_beside_a_known_one_is_not_left_out(known_calls):
     class Causal(nn.Module):

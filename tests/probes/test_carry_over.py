@@ -179,9 +179,55 @@ def test_chunks_that_are_refused_are_quoted(show):
     error = show(SequenceModel(LastOne()), CarryOver()).metrics["equivalence_error"]
     assert error.value is None
     assert "the next chunk cannot be read" in error.reason
-    assert "ValueError on inputs of shape (3, 1): a chunk of one token" in error.reason.replace(
-        "(4, 1)", "(3, 1)"
-    )
+    assert "ValueError on inputs of shape (1, 1): a chunk of one token" in error.reason
+
+
+class Alone(Recurrent):
+    """Single tokens are read for one sequence at a time."""
+
+    def forward(self, tokens, hidden=None):
+        if tokens.shape[1] == 1 and len(tokens) > 1:
+            raise ValueError("too many sequences")
+        return super().forward(tokens, hidden)
+
+
+def test_sequences_are_read_one_by_one_where_they_cannot_be_read_together(show):
+    measured = show(SequenceModel(Alone()), CarryOver())
+    assert 0 <= measured.metrics["equivalence_error"].value < 1e-5
+    assert "Read in chunks" in measured.headline
+
+
+class Singly(Recurrent):
+    """Several tokens begin anew."""
+
+    def forward(self, tokens, hidden=None):
+        return super().forward(tokens, hidden if tokens.shape[1] == 1 else None)
+
+
+def test_what_continues_by_single_tokens_only_is_read_so_and_said_so(show):
+    measured = show(SequenceModel(Singly()), CarryOver())
+    assert 0 <= measured.metrics["equivalence_error"].value < 1e-5
+    assert measured.metrics["chunk_error"].value > 0.01
+    assert "Read one token at a time through `hidden`, outputs differ by" in measured.headline
+    assert "; read in chunks, by " in measured.headline
+    assert "only-single-steps" in rules(measured)
+    assert "chunks-differ" not in rules(measured)
+
+
+class Unasked(Recurrent):
+    """It fails when it is asked for its state."""
+
+    def forward(self, tokens, hidden=None, use_cache=False):
+        if use_cache:
+            raise ValueError("no state of this shape")
+        return super().forward(tokens, hidden)
+
+
+def test_a_state_that_cannot_be_asked_for_is_quoted(show):
+    error = show(SequenceModel(Unasked()), CarryOver()).metrics["equivalence_error"]
+    assert error.value is None
+    assert error.reason.startswith("it cannot be asked for its state: Unasked: the module")
+    assert error.reason.endswith("no state of this shape")
 
 
 class Remembering(Recurrent):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from seqprobe.contracts import Estimate, Finding
+from seqprobe.contracts import Estimate, Finding, Status
 from seqprobe.diagnosis.case import Case, above
 
 SAME, WORTH = 1e-3, 0.01
@@ -21,6 +21,23 @@ def chunks_differ(case: Case) -> Iterator[Finding]:
         "Look at position offsets, at masks, and at parts of the state that are not handed on; the "
         "table shows the first chunk that differs.",
         "Chunks and one pass that agree on the same inputs.",
+    )  # fmt: skip
+
+
+def only_single_steps_go_on(case: Case) -> Iterator[Finding]:
+    """The model's own state is right, but a chunk of several tokens makes something else of it."""
+    error, most = case.estimate("carry-over.chunk_error"), max(SAME, _rounding(case))
+    if error is None or not above(error, most):
+        return
+    yield _finding(
+        "only-single-steps", "chunk_error", error, f"difference below {most:.0e} of the outputs",
+        "After others, a chunk of several tokens does not go on with what was read: its outputs "
+        f"differ from those of one pass by {error.value:.1g} of the largest. One token at a time "
+        "does.",
+        "Streaming in chunks gives other answers, and nothing says so.",
+        "Read the first chunk at once and all others token by token, or refuse chunks of several "
+        "tokens where a state is given.",
+        "Chunks and one pass that agree on the same inputs.", "attention",
     )  # fmt: skip
 
 
@@ -85,12 +102,12 @@ def _leak(
 
 def _finding(
     rule: str, metric: str, evidence: Estimate, threshold: str,
-    statement: str, consequence: str, remedy: str, falsified_by: str,
+    statement: str, consequence: str, remedy: str, falsified_by: str, status: Status = "problem",
 ) -> Finding:  # fmt: skip
     return Finding(
         rule=rule,
         check="carry-over",
-        status="problem",
+        status=status,
         statement=statement,
         consequence=consequence,
         metric=metric,
@@ -109,4 +126,4 @@ def _rounding(case: Case) -> float:
     return (rounding.value if rounding else None) or 0.0
 
 
-RULES = (chunks_differ, calls_leak, rows_leak, state_thrown_away)
+RULES = (chunks_differ, only_single_steps_go_on, calls_leak, rows_leak, state_thrown_away)

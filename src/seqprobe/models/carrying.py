@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqprobe.errors import ModelError
 from seqprobe.models.calling import undisturbed
@@ -15,16 +17,30 @@ from seqprobe.models.outputs import per_step_outputs
 from seqprobe.models.sequence_model import SequenceModel
 
 STATES = ("hidden", "hx", "h0", "c0", "state", "past", "cache", "mem", "carry", "prev")
+CACHES = ("past_key_values", "cache_params", "cache", "mems", "state")
+ASKED, POSITIONS = "use_cache", "position_ids"
 FIRST, SECOND = 5, 3
-Way = Mapping[str, int | str]
-"""Which argument takes which part of what the last call returned."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Which argument takes which part of what the last call returned.
+
+    `singly`: only single steps go on with what was read before; `counted`: they have to be told
+    their positions.
+    """
+
+    parts: Mapping[str, int | str] = field(default_factory=dict)
+    singly: bool = False
+    counted: bool = False
 
 
 class Carrying:
     """How one module carries its state, found by its signature and by trying.
 
     An argument counts if its name tells of a state and if what was returned, given to it, changes
-    the outputs.
+    the outputs. Of all ways, the first that gives the outputs of one pass: chunks of several
+    steps or single ones, with or without their positions; else the first that changes anything.
     """
 
     def __init__(self, model: SequenceModel) -> None:
@@ -33,7 +49,25 @@ class Carrying:
     @property
     def argument(self) -> str:
         """What takes the state that the last call returned; empty where nothing does."""
-        return ", ".join(self._way)
+        return ", ".join(self._way.parts)
+
+    @property
+    def singly(self) -> bool:
+        """Whether only single steps go on with what was read before."""
+        return self._way.singly
+
+    @property
+    def refusal(self) -> str:
+        """What went wrong when the module was asked for a state; empty where nothing did."""
+        return self._first.said if isinstance(self._first, ModelError) else ""
+
+    @cached_property
+    def _first(self) -> Any:
+        """What the module returns with a first chunk, or the error."""
+        try:
+            return returned_with_cache(self.model, self.model.example(2, FIRST))
+        except ModelError as error:
+            return error
 
     def chunked(self, inputs: Tensor, sizes: Sequence[int]) -> Float[Tensor, "batch time classes"]:
         """The outputs, read in one call per chunk.
@@ -43,43 +77,66 @@ class Carrying:
         """
         return torch.cat(list(self._outputs(inputs, sizes, self._way)), dim=1)
 
-    def _outputs(self, inputs: Tensor, sizes: Sequence[int], way: Way) -> Iterator[Tensor]:
+    def _outputs(self, inputs: Tensor, sizes: Sequence[int], way: _Way) -> Iterator[Tensor]:
         state: dict[str, Any] = {}
+        read = 0
         for chunk in inputs.split(list(sizes), dim=1):
-            with undisturbed(self.model.module), torch.no_grad():
-                returned = self.model.returned(chunk, **state)
-            parts = _parts(returned)
-            state = {argument: parts[part] for argument, part in way.items()}
             batch, time = chunk.shape[:2]
+            if way.counted and read:
+                state[POSITIONS] = torch.arange(read, read + time, device=inputs.device)[None]
+            returned = returned_with_cache(self.model, chunk, **state)
+            parts = _parts(returned)
+            state = {argument: parts[part] for argument, part in way.parts.items()}
+            read += time
             yield per_step_outputs(returned, batch, time, self.model.time_first)
 
     @cached_property
-    def _way(self) -> Way:
-        """The first that works; empty if none does."""
-        inputs = self.model.example(2, FIRST + SECOND)
-        alone = self.model(inputs[:, FIRST:])
-        for way in self._ways(inputs[:, :FIRST]):
+    def _way(self) -> _Way:
+        """The first that gives the outputs of one pass, or that changes them; or none."""
+        inputs, changes = self.model.example(2, FIRST + SECOND), _Way()
+        whole = self.model(inputs)[:, FIRST:]
+        allowed = torch.finfo(whole.dtype).eps ** 0.5 * whole.abs().max()
+        for way in self._ways():
             try:
-                *_, after = self._outputs(inputs, (FIRST, SECOND), way)
+                after, alone = self._tried(way, inputs)
             except (ModelError, KeyError):
                 continue
-            if not torch.equal(after, alone):
+            if torch.equal(after, alone):
+                continue
+            if (after - whole).abs().max() <= allowed:
                 return way
-        return {}
+            if not (changes.parts or way.singly or way.counted):
+                changes = way
+        return changes
 
-    def _ways(self, inputs: Tensor) -> Iterator[Way]:
+    def _tried(self, way: _Way, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """All chunks but the first, after it and alone."""
+        sizes = [FIRST, *([1] * SECOND if way.singly else [SECOND])]
+        _, *after = self._outputs(inputs, sizes, way)
+        _, *chunks = inputs.split(sizes, dim=1)
+        return torch.cat(after, dim=1), torch.cat([self.model(c) for c in chunks], dim=1)
+
+    def _ways(self) -> Iterator[_Way]:
         """What bears the same name; then all in their order; then each part to each argument."""
-        names = _arguments(self.model.module.forward)
-        with undisturbed(self.model.module), torch.no_grad():
-            returned = self.model.returned(inputs)
-        batch, time = inputs.shape[:2]
-        outputs = per_step_outputs(returned, batch, time, self.model.time_first)
-        parts = [key for key, part in _parts(returned).items() if not _is(part, outputs)]
+        names = _states(self.model.module)
+        if not names or self.refusal:
+            return
+        outputs = per_step_outputs(self._first, 2, FIRST, self.model.time_first)
+        parts = [key for key, part in _parts(self._first).items() if not _is(part, outputs)]
+        counted = (False, True) if POSITIONS in _arguments(self.model.module) else (False,)
+        variants = list(product((False, True), counted))
         if common := {name: name for name in names if name in parts}:
-            yield common
+            yield from (_Way(common, *variant) for variant in variants)
         if len(names) == len(parts):
-            yield dict(zip(names, parts, strict=True))
-        yield from ({name: part} for name in names for part in parts)
+            yield from (_Way(dict(zip(names, parts, strict=True)), *v) for v in variants)
+        yield from (_Way({name: part}, *v) for name in names for part in parts for v in variants)
+
+
+def returned_with_cache(model: SequenceModel, inputs: Tensor, **more: Any) -> Any:
+    """What the module returns when it is asked for its cache, if it can be asked."""
+    asked = {ASKED: True} if ASKED in _arguments(model.module) else {}
+    with undisturbed(model.module), torch.no_grad():
+        return model.returned(inputs, **asked, **more)
 
 
 def _is(part: Any, outputs: Tensor) -> bool:
@@ -87,14 +144,20 @@ def _is(part: Any, outputs: Tensor) -> bool:
     return isinstance(part, Tensor) and part.data_ptr() == outputs.data_ptr()
 
 
-def _arguments(function: Any) -> list[str]:
-    """Those after the inputs whose name tells of a state."""
-    named = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
-    return [name for name in named[1:] if any(word in name for word in STATES)]
+def _arguments(module: nn.Module) -> list[str]:
+    """Of its forward, by name; none where there is no signature, as in traced modules."""
+    try:
+        given = inspect.signature(module.forward).parameters
+    except ValueError:
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [name for name, parameter in given.items() if parameter.kind in kinds]
+
+
+def _states(module: nn.Module) -> list[str]:
+    """Arguments after the inputs whose name tells of a state, and of no wish for one."""
+    told = [name for name in _arguments(module)[1:] if any(word in name for word in STATES)]
+    return [name for name in told if not name.startswith(("use_", "output_", "return_"))]
 
 
 def _parts(returned: Any) -> dict[Any, Any]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,13 +15,13 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Carried, Trace
-from seqprobe.errors import NotApplicable
+from seqprobe.errors import ModelError, NotApplicable
 from seqprobe.models.calling import evaluating, undisturbed
+from seqprobe.models.carrying import CACHES, returned_with_cache
 from seqprobe.models.sequence_model import SequenceModel
 
 PRODUCT = {"cpu": 1024, "cuda": 8192}
 COPIED_BYTES, ROUNDS = 1 << 26, 5
-CACHES = ("past_key_values", "cache_params", "mems", "state")
 
 
 class Costs:
@@ -91,13 +92,19 @@ class Costs:
         """From the model's own cache if it returns one, else from the modules that mix."""
         if not self.model.causal:
             return Carried(None, None, reason="outputs depend on later inputs: all is read again")
-        with self._inference():
-            lengths = (inputs.shape[1] // 2, inputs.shape[1])
-            caches = [_cache_bytes(self.model.returned(inputs[:1, :n])) for n in lengths]
-        if caches[0] and caches[1]:
-            per_token = round((caches[1] - caches[0]) / (lengths[1] - lengths[0]))
-            return Carried(caches[1] - per_token * lengths[1], per_token, "the model's own cache")
-        return self._by_modules(inputs)
+        lengths = [inputs.shape[1] * quarters // 4 for quarters in (2, 3, 4)]
+        caches = [self._cache(inputs[:1, :length]) for length in lengths]
+        by_modules = self._by_modules(inputs)
+        if all(caches):
+            return replace(_line(lengths, caches), linear=by_modules.linear)
+        return by_modules
+
+    def _cache(self, inputs: Tensor) -> int:
+        """Bytes of the model's own cache; zero where it returns none, or fails when asked."""
+        try:
+            return _cache_bytes(returned_with_cache(self.model, inputs))
+        except ModelError:
+            return 0
 
     def _by_modules(self, inputs: Tensor) -> Carried:
         parts = dict.fromkeys((mixer.path, mixer.kind) for mixer in self.model.kinds)
@@ -248,11 +255,28 @@ def _itemsize(part: nn.Module) -> int:
     return next((p.element_size() for p in part.parameters()), 0)
 
 
+def _line(lengths: Sequence[int], caches: Sequence[int]) -> Carried:
+    """A state and bytes for each token, if the caches of three lengths lie on one line."""
+    per_token, rest = divmod(caches[2] - caches[0], lengths[2] - lengths[0])
+    state = caches[2] - per_token * lengths[2]
+    if rest or state < 0 or caches[1] != state + per_token * lengths[1]:
+        sizes, steps = (", ".join(map(str, numbers)) for numbers in (caches, lengths))
+        grows = f"its cache has {sizes} bytes after {steps} tokens"
+        return Carried(None, None, reason=f"{grows}: not the same for each token")
+    return Carried(state, per_token, "the model's own cache")
+
+
 def _cache_bytes(returned: Any) -> int:
-    """Of the cache that a model returns beside its outputs, if it does."""
+    """Of the cache that a model returns beside its outputs, if it does.
+
+    A tensor that is there twice counts once, so do numbers that one repeats; counters are none.
+    """
     named = [getattr(returned, name, None) for name in CACHES]
-    storages = {t.untyped_storage()._cdata: t for cache in named for t in _tensors_of(cache)}
-    return sum(tensor.nbytes for tensor in storages.values())
+    found = [
+        t for cache in named for t in _tensors_of(cache) if t.numel() > 1 or t.is_floating_point()
+    ]
+    tensors = {(t.data_ptr(), t.shape, t.dtype): t for t in found}
+    return sum(min(t.nbytes, t.untyped_storage().nbytes()) for t in tensors.values())
 
 
 def _tensors_of(cache: Any) -> Iterator[Tensor]:

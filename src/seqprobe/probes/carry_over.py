@@ -26,7 +26,8 @@ class CarryOver(Probe):
     method: ClassVar[str] = (
         "The loss after a boundary is measured with all that was read before it, and with nothing; "
         "the difference is the gain of carrying. Where the module returns a state that one of its "
-        "arguments takes again, sequences are read in chunks and held against one pass. The same "
+        "arguments takes again, sequences are read in chunks and held against one pass; also token "
+        "by token, if only that goes on with what was read. The same "
         "batch is read again after others, other rows of it are replaced, and its rows are turned "
         "round: no output may change. For the washout, everything before the boundary is drawn "
         "anew; the distance of the outputs after it is relative to that at its last token."
@@ -88,7 +89,7 @@ class CarryOver(Probe):
 
     def _told(self, evidence: Evidence) -> dict[str, Estimate]:
         precision, seed = float(evidence["precision"][0]), self.seed
-        found = {"equivalence_error": chunks.estimate(evidence)}
+        found = chunks.estimates(evidence)
         if "gain" in evidence:
             found |= boundary.estimates(evidence["gain"], evidence["gain_null"], seed)
         return found | washout.estimates(evidence["apart"], evidence["size"], precision, seed)
@@ -99,8 +100,8 @@ class CarryOver(Probe):
             tables.append(boundary.table(evidence["gain"], self.seed))
         if metrics["washout_steps"].null is not None:
             tables.append(washout.table(evidence["apart"], self.seed))
-        if metrics["equivalence_error"].value is not None:
-            tables.append(chunks.table(evidence))
+        if by_chunk := chunks.table(evidence):
+            tables.append(by_chunk)
         return tuple(tables)
 
 
@@ -161,8 +162,13 @@ def _headline(metrics: dict[str, Estimate], evidence: Evidence) -> str:
             saved += f", and {boundary.HELPS} bits or more for {steps.value:.0f} tokens"
     equal = f"Chunks cannot be held against one pass, because {error.reason}"
     if error.value is not None:
+        singly = bool(evidence["singly"][0])
         equal = (
-            f"Read in chunks through `{evidence['argument'][0]}`, outputs differ by at most "
-            f"{error.value:.1g} of the largest"
+            f"Read {'one token at a time' if singly else 'in chunks'} through "
+            f"`{evidence['argument'][0]}`, outputs differ by at most {error.value:.1g} of the "
+            "largest"
         )
+    several = metrics.get("chunk_error")
+    if several and several.value is not None:
+        equal += f"; read in chunks, by {several.value:.1g}"
     return f"{saved}. {equal}."

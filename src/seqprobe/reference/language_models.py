@@ -1,4 +1,4 @@
-"""Small trainable language models: one recurrent, one attention, any parameter count."""
+"""Small trainable language models by name, recurrent ones and attention; any parameter count."""
 
 import math
 from typing import Literal, get_args
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqprobe.errors import UsageError
+from seqprobe.reference.min_recurrences import MinLM
 
-Kind = Literal["lstm", "gru", "rnn", "attention"]
+Kind = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "attention"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -120,9 +121,13 @@ def build(
             expected=f"one of {', '.join(KINDS)}",
             do="Choose one of them.",
         )
-    if kind == "attention":
-        return AttentionLM(vocab_size, width, layers, heads, context)
-    return RecurrentLM(kind, vocab_size, width, layers)
+    match kind:
+        case "attention":
+            return AttentionLM(vocab_size, width, layers, heads, context)
+        case "mingru" | "minlstm":
+            return MinLM(kind, vocab_size, width, layers)
+        case _:
+            return RecurrentLM(kind, vocab_size, width, layers)
 
 
 def width_for(

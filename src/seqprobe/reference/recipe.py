@@ -9,7 +9,7 @@ from typing import Any
 from seqprobe.errors import UsageError
 from seqprobe.reference.language_models import KINDS, Kind
 
-LAYERS = {"lstm": 2, "gru": 2, "rnn": 2, "attention": 4}
+LAYERS = {"lstm": 2, "gru": 2, "rnn": 2, "mingru": 2, "minlstm": 2, "attention": 4}
 
 
 @dataclass(frozen=True)

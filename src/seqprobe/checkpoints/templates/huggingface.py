@@ -1,5 +1,6 @@
 """Models of transformers, built from a configuration in memory; nothing is looked up anywhere."""
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqprobe.checkpoints.templates.with_cache import WithCache
 from seqprobe.errors import ModelError
+from seqprobe.models.carrying import CACHES
 
 Task = Literal["next token", "tokens", "sequence"]
 
@@ -35,13 +38,33 @@ class HuggingFace(nn.Module):
         self.model = _built(config, architecture, task)
         self.answers_once = task == "sequence"
 
-    def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time outputs"]:
-        if not self.answers_once:
-            logits: Tensor = self.model(input_ids=tokens).logits
-            return logits
-        states = self.model.base_model(input_ids=tokens).last_hidden_state
-        scores: Tensor = self.model.score(states)
-        return scores
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch time"],
+        cache: Any = None,
+        use_cache: bool = False,
+        position_ids: Int[Tensor, "1 time"] | None = None,
+    ) -> Float[Tensor, "batch time outputs"] | WithCache:
+        """With `use_cache`, what transformers keeps of the tokens comes beside the outputs, and
+        goes on as `cache`; some models do not count on by themselves and need `position_ids`.
+        """
+        part = self.model.base_model if self.answers_once else self.model
+        asked = _taken(part, cache, position_ids) if use_cache else {}
+        said = part(input_ids=tokens, **asked)
+        outputs: Tensor = (
+            self.model.score(said.last_hidden_state) if self.answers_once else said.logits
+        )
+        if not use_cache:
+            return outputs
+        kept = (getattr(said, name, None) for name in CACHES)
+        return WithCache(outputs, next((each for each in kept if each is not None), None))
+
+
+def _taken(part: nn.Module, cache: Any, position_ids: Tensor | None) -> dict[str, Any]:
+    """Whatever of it the model has an argument for."""
+    given = {"use_cache": True, "position_ids": position_ids, **dict.fromkeys(CACHES, cache)}
+    names = inspect.signature(part.forward).parameters
+    return {name: value for name, value in given.items() if name in names and value is not None}
 
 
 def _built(config: Mapping[str, Any], architecture: str, task: Task) -> Any:
