@@ -82,7 +82,7 @@ REREAD = "interventions"
 
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
-    _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
+    _probe("gradient_decay", '0.5 * evidence["ahead"].max()', '-0.5 * evidence["ahead"].max()'),
     _probe("gradient_decay", "squares.logsumexp(2) - (", "squares.logsumexp(2) - 9 * ("),
     _probe("gradient_decay", "curves[:, 1:] - curves[:, 1:2]", "curves[:, 1:] - curves[:, :1]"),
     _probe("gradient_decay", "chances - one_hot", "chances + one_hot"),

@@ -16,6 +16,7 @@ from seqprobe.probes.evidence import replaced
 from seqprobe.probes.evidence.changes import KL
 from seqprobe.probes.gradient_decay import UNITS, GradientDecay
 from seqprobe.probes.locality import Locality
+from seqprobe.probes.path_length import PathLength
 from seqprobe.probes.position import Position
 from seqprobe.reference import zoo
 from seqprobe.reference.zoo import Stack, content_attention
@@ -229,3 +230,39 @@ def test_the_share_of_influence_ahead(show):
     both = show(symmetric, Locality(7), sequences=24)
     assert both.metrics["share_ahead"].value == pytest.approx(0.5, abs=0.05)
     assert table(both, "locality-ahead")["within"][-1] == 1
+
+
+@pytest.mark.parametrize(("reach", "layers"), [(1, 3), (2, 2)])
+def test_paths_through_two_sided_windows_are_as_long_on_both_sides(show, reach, layers):
+    measured = show(around(reach, layers), PathLength(3), sequences=2, time=TIME)
+    back, ahead = table(measured, "path-length"), table(measured, "path-length-ahead")
+    whole = np.ceil(np.arange(reach * layers + 1) / reach)
+    for side in (back, ahead):
+        assert numbers(side["hops"])[: len(whole)].tolist() == whole.tolist()
+        assert np.isnan(numbers(side["hops"])[len(whole) :]).all()
+        assert np.isnan(numbers(side["operators"])[len(whole) :]).all()
+    assert back["operators"] == ahead["operators"]
+    for name in ("reach", "reach_ahead"):
+        assert measured.metrics[name].value == reach * layers
+    assert not measured.warnings
+
+
+def test_hops_ahead_in_a_bidirectional_recurrence_are_steps(show):
+    measured = show(constant_gates(0.0, 0.0), PathLength(9), sequences=2, time=TIME)
+    for side in ("", "_ahead"):
+        assert measured.metrics[f"at_distance{side}"].value == 9
+    assert measured.headline.startswith("Back: 9 hops at distance 9, ")
+    assert " Ahead: 9 hops at distance 9, " in measured.headline
+
+
+def test_operators_and_reach_of_a_turned_model_are_those_of_the_model_ahead():
+    """Its modules see positions the other way round: hops through them are not told."""
+    causal, turned = mirrored("gru", PathLength(9), costs=True)
+    same(turned.metrics["operators_at_distance_ahead"], causal.metrics["operators_at_distance"])
+    same(turned.metrics["operators_exponent_ahead"], causal.metrics["operators_exponent"])
+    same(turned.metrics["reach_ahead"], causal.metrics["reach"])
+    assert turned.metrics["reach"].value == 0
+    assert turned.metrics["operators_at_distance"].reason == "there is no path over 9 steps"
+    for side in ("", "_ahead"):
+        because = "how the model's own code mixes positions is unknown"
+        assert turned.metrics[f"at_distance{side}"].reason == because
