@@ -1,6 +1,7 @@
 """Models that look ahead: every number by distance back has its twin by distance ahead."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from seqprobe.models.autograd import Autograd
 from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.probes.bottleneck import Bottleneck
 from seqprobe.probes.evidence import replaced
 from seqprobe.probes.evidence.changes import KL
+from seqprobe.probes.evidence.kept import METRICS
 from seqprobe.probes.gradient_decay import UNITS, GradientDecay
 from seqprobe.probes.locality import Locality
 from seqprobe.probes.path_length import PathLength
@@ -266,3 +269,24 @@ def test_operators_and_reach_of_a_turned_model_are_those_of_the_model_ahead():
     for side in ("", "_ahead"):
         because = "how the model's own code mixes positions is unknown"
         assert turned.metrics[f"at_distance{side}"].reason == because
+
+
+def test_a_turned_shift_register_keeps_what_lies_ahead_as_the_register_keeps_its_past(observe):
+    register = zoo.shift_register(3, SYMBOLS).module
+    parts = register.embedding, Turned(register.memory), register.head
+    models = (
+        SequenceModel(register, sites=["memory"]),
+        SequenceModel(Stack(*parts), sites=["memory"]),
+    )
+    probe = Bottleneck(2)
+    first = observe(models[0], probe, range(24), TIME)
+    inputs = first.inputs.flip(1)
+    states = {"memory": models[1].observe(inputs, gradients=False).states["memory"]}
+    other = replace(first, inputs=inputs, states=states, causal=models[1].causal)
+    causal, turned = (probe.update(each).compute() for each in (first, other))
+    for name in METRICS:
+        same(turned.metrics[f"{name}_ahead"], causal.metrics[name])
+    assert table(turned, "bottleneck-ahead") == table(causal, "bottleneck")
+    assert turned.metrics["horizon_ahead"].value == 3
+    assert turned.metrics["horizon"].value == 1
+    assert " bits about what lies ahead, up to 2 steps ahead. " in turned.headline
