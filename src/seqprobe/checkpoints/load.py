@@ -254,7 +254,8 @@ def _record(
 
 def describe(model: SequenceModel, name: str) -> ModelRecord:
     """What was recognised in a live model."""
-    parameters = list(model.module.parameters())
+    parameters, heads = list(model.module.parameters()), list(model.heads)
+    outputs = {"measured output": heads[0], "all outputs": heads} if len(heads) > 1 else {}
     return ModelRecord(
         name=name,
         family=model.family,
@@ -266,6 +267,7 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
             "embedding": model.embedding,
             "mixers": [f"{mixer.path or '(root)'}: {mixer.kind}" for mixer in model.kinds],
             "states": list(model.sites),
+            **outputs,
             "reads": "the past only" if model.causal else "both directions",
             "time first": model.time_first,
         },

@@ -51,7 +51,7 @@ class Carrying:
             parts = _parts(returned)
             state = {argument: parts[part] for argument, part in way.items()}
             batch, time = chunk.shape[:2]
-            yield per_step_outputs(returned, batch, time, self.model.time_first)
+            yield per_step_outputs(returned, batch, time, self.model.time_first, self.model.head)
 
     @cached_property
     def _way(self) -> Way:
@@ -73,7 +73,7 @@ class Carrying:
         with undisturbed(self.model.module), torch.no_grad():
             returned = self.model.returned(inputs)
         batch, time = inputs.shape[:2]
-        outputs = per_step_outputs(returned, batch, time, self.model.time_first)
+        outputs = per_step_outputs(returned, batch, time, self.model.time_first, self.model.head)
         parts = [key for key, part in _parts(returned).items() if not _is(part, outputs)]
         if common := {name: name for name in names if name in parts}:
             yield common

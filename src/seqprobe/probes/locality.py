@@ -127,20 +127,27 @@ def _share_ahead(
 def _headline(metrics: dict[str, Estimate], longest: int) -> str:
     past = _sentence(metrics, longest)
     share = metrics.get("share_ahead")
-    if share is None or share.value is None:
+    if share is None:
         return past
-    return f"{share.value:.0%} of the influence of other tokens comes from ahead. Back: {past}"
+    names = ("mean_distance", "mass90")
+    ahead = _sentence({name: metrics[f"{name}_ahead"] for name in names}, longest, "next", "ahead")
+    both = f"Back: {past} Ahead: {ahead}"
+    if share.value is None:
+        return both
+    return f"{share.value:.0%} of the influence of other tokens comes from ahead. {both}"
 
 
-def _sentence(metrics: dict[str, Estimate], longest: int) -> str:
+def _sentence(
+    metrics: dict[str, Estimate], longest: int, side: str = "last", way: str = "back"
+) -> str:
     mean, most = metrics["mean_distance"], metrics["mass90"]
     if mean.value is None or most.value is None:
         return f"No influence to be spread: {mean.reason}."
     if most.value == 0:
         return "Nine tenths of the influence come from the present token."
     return (
-        f"Nine tenths of the influence come from the last {most.value:.0f} of {longest} steps; "
-        f"on average it comes from {mean.value:.1f} steps back."
+        f"Nine tenths of the influence come from the {side} {most.value:.0f} of {longest} steps; "
+        f"on average it comes from {mean.value:.1f} steps {way}."
     )
 
 
