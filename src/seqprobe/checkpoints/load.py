@@ -265,7 +265,7 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
             "module": type(model.module).__name__,
             "vocabulary": model.vocab_size,
             "embedding": model.embedding,
-            "mixers": [f"{mixer.path or '(root)'}: {mixer.kind}" for mixer in model.kinds],
+            "mixers": list(dict.fromkeys(f"{m.path or '(root)'}: {m.kind}" for m in model.kinds)),
             "states": list(model.sites),
             **outputs,
             "reads": "the past only" if model.causal else "both directions",

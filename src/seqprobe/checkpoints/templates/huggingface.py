@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqprobe.errors import ModelError
+from seqprobe.models.by_prefix import ByPrefix
 
 Task = Literal["next token", "tokens", "sequence"]
 
@@ -42,6 +43,16 @@ class HuggingFace(nn.Module):
         states = self.model.base_model(input_ids=tokens).last_hidden_state
         scores: Tensor = self.model.score(states)
         return scores
+
+
+class Classifier(ByPrefix):
+    """Tokens to what an encoder answers when its text ends at a step, read anew up to there.
+
+    Arguments and errors as for `HuggingFace`. No token that closes a text is put behind it.
+    """
+
+    def __init__(self, config: Mapping[str, Any], architecture: str, task: Task) -> None:
+        super().__init__(_built(config, architecture, task))
 
 
 def _built(config: Mapping[str, Any], architecture: str, task: Task) -> Any:
