@@ -22,7 +22,7 @@ def per_step_outputs(
     Raises:
         ModelError: there is none, or none of that name.
     """
-    found = heads(returned, batch, time, time_first)
+    found = per_step_heads(returned, batch, time, time_first)
     if head is not None:
         return _named(found | _numbers(returned, batch, time, time_first), head)
     if found:
@@ -39,7 +39,7 @@ def per_step_outputs(
     )
 
 
-def heads(
+def per_step_heads(
     returned: Any, batch: int, time: int, time_first: bool
 ) -> dict[str, Float[Tensor, "batch time classes"]]:
     """All outputs per step by their names, or their places in a tuple; the likeliest first."""

@@ -20,7 +20,7 @@ from seqprobe.models.calling import call, undisturbed
 from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
 from seqprobe.models.observed import Observed
-from seqprobe.models.outputs import heads, per_step_outputs
+from seqprobe.models.outputs import per_step_heads, per_step_outputs
 from seqprobe.models.sites import Watched, blocks, existing, watched
 from seqprobe.models.stack import Stack
 from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
@@ -288,7 +288,7 @@ class SequenceModel:
         """The names of all outputs per step, the one that is measured first."""
         inputs = self.example(2)
         with undisturbed(self.module), torch.no_grad():
-            found = heads(self.returned(inputs), *inputs.shape[:2], self.time_first)
+            found = per_step_heads(self.returned(inputs), *inputs.shape[:2], self.time_first)
         return tuple(dict.fromkeys([*([self.head] if self.head else []), *found]))
 
     @property

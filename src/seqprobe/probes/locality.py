@@ -117,7 +117,9 @@ def _share_ahead(
 
     def share(sums: np.ndarray) -> np.ndarray:
         total = sums.sum(1)
-        return np.divide(sums[:, 1], total, out=np.full(len(sums), np.inf), where=total > 0)
+        nothing = np.full(len(sums), np.inf)
+        part: np.ndarray = np.divide(sums[:, 1], total, out=nothing, where=total > 0)
+        return part
 
     sums = np.stack([back[:, 1:].sum(1), ahead[:, 1:].sum(1)], axis=1)
     causal = Null("a model that does not look ahead", 0.0)
