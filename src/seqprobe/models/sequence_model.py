@@ -287,8 +287,9 @@ class SequenceModel:
     def heads(self) -> tuple[str, ...]:
         """The names of all outputs per step, the one that is measured first."""
         inputs = self.example(2)
+        batch, time = inputs.shape[:2]
         with undisturbed(self.module), torch.no_grad():
-            found = per_step_heads(self.returned(inputs), *inputs.shape[:2], self.time_first)
+            found = per_step_heads(self.returned(inputs), batch, time, self.time_first)
         return tuple(dict.fromkeys([*([self.head] if self.head else []), *found]))
 
     @property
