@@ -72,6 +72,10 @@ def _information(name: str, old: str, new: str, tests: str) -> Break:
     )
 
 
+def _both(name: str, old: str, new: str) -> Break:
+    return Break(f"src/seqprobe/probes/{name}.py", old, new, "tests/probes/test_both_directions.py")
+
+
 def _held(old: str, new: str) -> Break:
     file = "src/seqprobe/estimators/information/decoded.py"
     return Break(file, old, new, "tests/probes/test_bottleneck.py")
@@ -86,7 +90,7 @@ def _reference(name: str, old: str, new: str, tests: str = "linear_recurrences")
 
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
-    _probe("gradient_decay", "0.5 * ahead.max()", "-0.5 * ahead.max()"),
+    _probe("gradient_decay", '0.5 * evidence["ahead"].max()', '-0.5 * evidence["ahead"].max()'),
     _probe("gradient_decay", "squares.logsumexp(2) - (", "squares.logsumexp(2) - 9 * ("),
     _probe("gradient_decay", "curves[:, 1:] - curves[:, 1:2]", "curves[:, 1:] - curves[:, :1]"),
     _probe("gradient_decay", "chances - one_hot", "chances + one_hot"),
@@ -137,6 +141,20 @@ BREAKS = (
     _model("recurrence", "torch.cat(self.states, dim=-1)", "self.states[0]", "recurrence_replay"),
     _model("sequence_model", "if chained(observed) and cut_out(observed):", "if True:", "sweep"),
     _model("autograd", "not self._causal or length", "length"),
+    _model("autograd", "2 * back[:, :1] - back", "back"),
+    _both("gradient_decay", "time - 1 - steps, vectors", "steps, vectors"),
+    _both("gradient_decay", "Gradients(mirrored.ahead, mirrored.log_squares)", "mirrored"),
+    _both("evidence/replaced", "steps[..., None] - distances", "steps[..., None] + distances"),
+    _both("evidence/replaced", "pieces if observation.causal", "pieces if True"),
+    _both("locality", "np.divide(sums[:, 1]", "np.divide(sums[:, 0]"),
+    _both("path_length", "trace.operations[::-1], time - 1 - sources", "trace.operations, sources"),
+    _both("path_length", "changed[row, step::-1]", "changed[row, : step + 1]"),
+    _both("path_length", "if _beyond(hops, operators)", "if False"),
+    _both("evidence/recorded", "inputs=observation.inputs.flip(1)", "inputs=observation.inputs"),
+    _in("diagnosis/verdict.py", "diagnosis/test_verdict", "ahead or _kept", "_kept"),
+    _model("by_prefix", "[*self._answers(inputs)][::-1]", "[*self._answers(inputs)]"),
+    _model("embedding", "steps < before.shape[1] and", "False and", "by_prefix"),
+    _model("outputs", "return found[head]", "return next(iter(found.values()))", "heads"),
     _model("untrained", "flat[torch.randperm(flat.numel())]", "torch.randn_like(flat)"),
     _estimator(
         "projection", "shape = vectors * half_degrees(variance)", "shape = half_degrees(variance)"

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         Probe,
         Series,
     )
+    from seqprobe.models.by_prefix import ByPrefix
     from seqprobe.models.sequence_model import SequenceModel
     from seqprobe.report import Comparison, Report
     from seqprobe.training.session import attach
 
 __all__ = [
+    "ByPrefix",
     "Comparison",
     "Estimate",
     "Finding",
@@ -40,6 +42,7 @@ __all__ = [
 _HOME = {
     "analysis": ("analyze", "compare", "load"),
     "contracts": ("Estimate", "Finding", "Measurement", "Needs", "Observation", "Probe", "Series"),
+    "models.by_prefix": ("ByPrefix",),
     "models.sequence_model": ("SequenceModel",),
     "report": ("Comparison", "Report"),
     "training.session": ("attach",),

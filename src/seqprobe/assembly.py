@@ -153,8 +153,11 @@ def _swept(model: SequenceModel, case: Case) -> list[Verification]:
 def _loss_and_floor(
     model: SequenceModel, data: Stream, length: int
 ) -> tuple[float | None, float | None]:
-    """Mean bits per next token, and what knowing the token frequencies alone would give."""
-    if data.guess is None:
+    """Mean bits per next token, and what knowing the token frequencies alone would give.
+
+    Nothing of models that look ahead: they are shown the next token.
+    """
+    if data.guess is None or not model.causal:
         return None, None
     tokens = data.take(range(LOSS_SEQUENCES), length).to(model.device)
     outputs = model(tokens)

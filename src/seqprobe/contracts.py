@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
@@ -163,11 +164,18 @@ class Costs(Protocol):
 class Gradients(NamedTuple):
     """Natural logarithms of squared gradient norms, -inf where there is none.
 
-    `ahead` is the largest one at an input after the target.
+    `log_squares` by distance of the input before the target, `ahead` by distance after it; both
+    begin with the target's own input.
     """
 
     log_squares: Float64[Tensor, "batch targets vectors distances"]
-    ahead: Float64[Tensor, " batch"]
+    ahead: Float64[Tensor, "batch targets vectors distances"]
+
+    @property
+    def leak(self) -> Float64[Tensor, " batch"]:
+        """The largest one at an input after the target."""
+        after = torch.arange(self.ahead.shape[-1], device=self.ahead.device) > 0
+        return self.ahead.where(after, -math.inf).flatten(1).amax(1)
 
 
 class Derivatives(ABC):
@@ -189,7 +197,7 @@ class Derivatives(ABC):
         cotangents: Float[Tensor, "batch targets vectors width"],
         window: int,
     ) -> Gradients:
-        """Log ||d (v . state_t) / d e_{t-k}||^2 for k = 0 .. window.
+        """Log ||d (v . state_t) / d e_{t-k}||^2 for k = 0 .. window, and against e_{t+k}.
 
         The targets of one sequence are different steps, each with its own vectors v.
         """

@@ -26,6 +26,10 @@ BERT = {
     "vocab_size": VOCAB, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
     "num_attention_heads": 4, "max_position_embeddings": 64,
 }  # fmt: skip
+DISTILBERT = {
+    "vocab_size": VOCAB, "dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 4,
+    "max_position_embeddings": 64,
+}  # fmt: skip
 LLAMA = BERT | {"num_key_value_heads": 2}
 MODELS = {
     "gpt2": ("gpt2", GPT2, "CausalLM"),
@@ -42,6 +46,8 @@ MODELS = {
     ),
     "tags of words": ("bert", BERT, "TokenClassification"),
     "gpt2, one answer": ("gpt2", GPT2 | {"pad_token_id": 0}, "SequenceClassification"),
+    "bert, one answer": ("bert", BERT, "SequenceClassification"),
+    "distilbert, one answer": ("distilbert", DISTILBERT, "SequenceClassification"),
     "llama, one answer": ("llama", LLAMA | {"pad_token_id": 0}, "SequenceClassification"),
 }  # fmt: skip
 
@@ -182,7 +188,6 @@ def test_what_the_configuration_tells(saved: Callable[..., Path]) -> None:
         ({"architectures": ["T5ForConditionalGeneration"]}, "an encoder and a decoder", "--model"),
         ({"architectures": ["BertForMaskedLM"]}, "fills gaps", "--model"),
         ({"model_type": "bert"}, "fills gaps", "--model"),
-        ({"architectures": ["BertForSequenceClassification"]}, "answers once", "--model"),
         ({"vocab_size": None}, "number of its tokens", "vocab_size"),
         ({"vocab_size": 10**9}, "fits its weights", "same folder"),
         ({"n_embd": 10**9}, "fits its weights", "same folder"),

@@ -72,6 +72,31 @@ EMPTY = about(0.0, ceiling=3.0)
             "lies there is not used.",
         ),
         (
+            {**IN_REACH, **VANISHED, **USE, **STORED, "position__horizon_ahead": about(9.0)},
+            "Predictions use about the last 20 tokens, and about the next 9; looking back, "
+            "distance 100 is stopped by vanishing gradients.",
+        ),
+        (
+            {**USE, "position__horizon_ahead": about(0.0)},
+            "Predictions use about the last 20 tokens, and nothing ahead; looking back, no single "
+            "token at distance 100 is used.",
+        ),
+        (
+            {**VANISHED, "gradient_decay__horizon_ahead": at_least(192.0)},
+            "The gradient reaches about 46 steps back, and at least 192 ahead; looking back, "
+            "distance 100 is stopped by vanishing gradients.",
+        ),
+        (
+            {"bottleneck__horizon": about(69.0), "bottleneck__horizon_ahead": about(1.0)},
+            "The state keeps something of the last 69 steps, and of nothing ahead; looking back, "
+            "what stops distance 100 cannot be told from what was measured.",
+        ),
+        (
+            {"path_length__reach": exactly(127), "path_length__reach_ahead": exactly(7)},
+            "A change reaches the output up to 127 steps later, and up to 7 steps earlier; "
+            "looking back, distance 100 is in reach.",
+        ),
+        (
             {**USE, "context__effective_length": about(40.0)},
             "Predictions use about the last 20 tokens; what lies at distance 100 is not used.",
         ),
@@ -220,3 +245,11 @@ def test_a_model_is_held_against_token_frequencies(tmp_path):
         model, data=str(text), probes=("gradient-decay",), length=32, distance=8, limit=2
     )
     assert report.verdict.headline.startswith("It predicts no better than token frequencies do: ")
+
+
+def test_findings_of_what_was_measured_both_ways_say_that_they_look_back():
+    metrics = {"at_distance": about(1e-5), "at_distance_ahead": about(0.1)}
+    for ahead, start in ((False, "The gradient hardly"), (True, "Looking back: The gradient")):
+        kept = metrics if ahead else {"at_distance": metrics["at_distance"]}
+        case = Case({"gradient-decay": Measurement("", kept, "at_distance")}, 100)
+        assert diagnose(case)[0].statement.startswith(start)

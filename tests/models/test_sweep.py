@@ -137,7 +137,7 @@ def test_every_site_equals_the_fused_kernels_jacobian(build, dtype):
             found = sweep.gradients(site, steps, vectors, window)
             expected = from_jacobian(truth[site], steps, vectors, window).double()
             torch.testing.assert_close(found.log_squares, expected, rtol=0, atol=CLOSE[dtype])
-            assert found.ahead.isneginf().all()
+            assert found.leak.isneginf().all()
         assert truth[site][:, -1, :, 0].any(), "a Jacobian of zeros would prove nothing"
 
 

@@ -116,7 +116,7 @@ def test_the_last_predictions_and_the_means_of_stretches():
     time, edits = 50, 42
     steps = np.arange(edits)[None]
     read = np.broadcast_to((steps[..., None] + np.arange(time))[..., None], (1, edits, time, 3))
-    found = replaced.Replaced(steps, steps[0], read.astype(float), np.zeros(1))
+    found = replaced.Replaced(steps, steps[0], read.astype(float), np.zeros(1), read[:, :, :0])
     assert found.on_the_last == pytest.approx(np.full((1, edits), np.mean(range(42, 50))))
     means = found.by_place(steps.astype(float))[0]
     ends = [*found.places[1:], edits]

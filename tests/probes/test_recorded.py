@@ -68,4 +68,3 @@ def test_a_projection_holds_what_the_state_holds(tight):
     np.testing.assert_allclose(bits, [2, 2, 0], atol=0.1)
     each = probe.compute().metrics["bits_per_state_float"].value
     assert each == pytest.approx(4 / WIDTH, rel=0.1)
-

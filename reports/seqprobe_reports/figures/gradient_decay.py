@@ -15,11 +15,12 @@ from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK, HORIZON = "gradient-decay", 1e-3
+AHEAD = "inputs ahead"
 LONG: Dash = (0, (14, 3))
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:
-    """One model with its baselines, below it all sites; of several the outputs, also untrained."""
+    """One model with its baselines and what lies ahead, and all sites; of several the outputs."""
     curves = by_site(subjects, CHECK, "relative", key="output")
     if len(subjects) > 1:
         return figure(subjects, CHECK, Panel(curves, partial(_models, subjects)))
@@ -38,7 +39,11 @@ def _with_baselines(subjects: Sequence[Subject], own: Sequence[Curve]) -> list[C
         for style, (id, name) in enumerate(BASELINES.items(), 1)
         for curve in by_model(subjects, CHECK, "relative", id)
     ]
-    return [*own, *beside] if own else []
+    ahead = [
+        replace(curve, label=AHEAD, style=len(BASELINES) + 1)
+        for curve in by_model(subjects, CHECK, "relative", "ahead")
+    ]
+    return [*own, *beside, *ahead] if own else []
 
 
 def _one(subjects: Sequence[Subject], axes: Axes, curves: Sequence[Curve]) -> None:

@@ -21,9 +21,17 @@ def draw(subjects: Sequence[Subject]) -> Drawing | None:
     return figure(
         subjects,
         CHECK,
-        Panel(by_model(subjects, CHECK, "kl_bits"), _by_distance),
+        Panel(_curves(subjects), _by_distance),
         Panel(by_model(subjects, CHECK, "last_kl_bits", "absolute"), _by_place, 2.6, PLACE),
     )
+
+
+def _curves(subjects: Sequence[Subject]) -> list[Curve]:
+    """Of a single model that looks ahead, both directions."""
+    own, ahead = (by_model(subjects, CHECK, "kl_bits", side) for side in ("", "ahead"))
+    if len(subjects) > 1:
+        return own
+    return [*own, *(replace(curve, label="tokens ahead", style=1) for curve in ahead)]
 
 
 def _by_distance(axes: Axes, curves: Sequence[Curve]) -> None:

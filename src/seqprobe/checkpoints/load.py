@@ -269,7 +269,8 @@ def _record(
 
 def describe(model: SequenceModel, name: str) -> ModelRecord:
     """What was recognised in a live model."""
-    parameters = list(model.module.parameters())
+    parameters, heads = list(model.module.parameters()), list(model.heads)
+    outputs = {"measured output": heads[0], "all outputs": heads} if len(heads) > 1 else {}
     unseen = len({*model.blocks} - {*model.hooked_sites})
     observed = [*model.sites, *([f"not those of {unseen} other blocks"] if unseen else [])]
     return ModelRecord(
@@ -281,8 +282,9 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
             "module": type(model.module).__name__,
             "vocabulary": model.vocab_size,
             "embedding": model.embedding,
-            "mixers": [f"{mixer.path or '(root)'}: {mixer.kind}" for mixer in model.kinds],
+            "mixers": list(dict.fromkeys(f"{m.path or '(root)'}: {m.kind}" for m in model.kinds)),
             "states": observed,
+            **outputs,
             "reads": "the past only" if model.causal else "both directions",
             "time first": model.time_first,
         },

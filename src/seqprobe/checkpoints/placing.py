@@ -10,6 +10,9 @@ from torch import nn
 from seqprobe.errors import ModelError
 from seqprobe.models.device import free_bytes
 
+KEPT_WHOLE = "_no_split_modules"
+"""Where models of transformers name the classes of modules that have to stay on one device."""
+
 
 @contextmanager
 def built_in(dtype: torch.dtype) -> Iterator[None]:
@@ -63,7 +66,7 @@ def spread(module: nn.Module, most: Mapping[Any, str] | None = None) -> nn.Modul
             got=str(error),
             do="Install it: pip install 'seqprobe[hf]'.",
         ) from error
-    whole = getattr(getattr(module, "model", None), "_no_split_modules", None)
-    where = infer_auto_device_map(module, most, no_split_module_classes=list(whole or ()))
+    whole = [name for part in module.modules() for name in getattr(part, KEPT_WHOLE, None) or ()]
+    where = infer_auto_device_map(module, most, no_split_module_classes=sorted({*whole}))
     spread_out: nn.Module = dispatch_model(module, where)
     return spread_out

@@ -1,6 +1,7 @@
 """From measurements to findings, the gravest first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from seqprobe.contracts import Finding, Status
 from seqprobe.diagnosis import (
@@ -32,8 +33,15 @@ _RULES: tuple[Rule, ...] = (
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """All findings of all rules."""
-    found = [finding for rule in _RULES for finding in rule(case)]
+    found = [_directed(case, finding) for rule in _RULES for finding in rule(case)]
     return tuple(sorted(found, key=lambda finding: ORDER.index(finding.status)))
+
+
+def _directed(case: Case, finding: Finding) -> Finding:
+    """Rules look back; it is said of what was also measured ahead."""
+    if case.metric(f"{finding.check}.{finding.metric}_ahead") is None:
+        return finding
+    return replace(finding, statement=f"Looking back: {finding.statement}")
 
 
 def status_of(check: str, findings: Sequence[Finding]) -> Status:

@@ -1,4 +1,4 @@
-"""One sentence: how far back the model sees, and what stops it at the distance asked about."""
+"""One sentence: how far the model sees, and what stops it at the distance asked about."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -70,6 +70,16 @@ WORDS = {
 }
 """The first one that was measured begins the sentence."""
 
+AHEAD = {
+    "position.horizon": _Words("about the next {}", "at least the next {}", "nothing ahead"),
+    "gradient-decay.horizon": _Words("about {} ahead", "at least {} ahead", "from nothing ahead"),
+    STORED: _Words("of the next {}", "of at least the next {}", "of nothing ahead"),
+    "path-length.reach": _Words(
+        "up to {} steps earlier", "at least {} steps earlier", "no later one an earlier output"
+    ),
+}
+"""What follows it in models that look ahead."""
+
 STOPS = {
     "gradient-explodes": "learning over distance {} is stopped by exploding gradients",
     "gradient-vanished": "distance {} is stopped by vanishing gradients",
@@ -84,14 +94,27 @@ def verdict(case: Case, findings: Sequence[Finding]) -> str:
     sights = [sight for metric in WORDS if (sight := _sight(case, metric))]
     if not sights:
         return ""
-    said = sights[0].said() + _kept(case, sights)
+    ahead = _ahead(case, sights[0].metric)
+    said = sights[0].said() + (ahead or _kept(case, sights))
     start = f"{UNTRAINED}: {said}" if case.predicts is False else said[0].upper() + said[1:]
     there = _at_distance(case, {finding.rule for finding in findings}, sights[0].metric)
-    return f"{start}; {there}."
+    return f"{start}; {'looking back, ' if ahead else ''}{there}."
 
 
-def _sight(case: Case, metric: str) -> _Sight | None:
-    found = case.metric(metric)
+def _ahead(case: Case, metric: str) -> str:
+    """How far the same reaches ahead; empty where that was not measured."""
+    found = _sight(case, metric, "_ahead")
+    if found is None:
+        return ""
+    words, nothing = AHEAD[metric], metric in COUNT_THE_PRESENT
+    if found.bounded:
+        return f", and {words.bound.format(found.steps)}"
+    said = words.nothing if found.steps <= nothing else words.about.format(found.steps)
+    return f", and {said}"
+
+
+def _sight(case: Case, metric: str, side: str = "") -> _Sight | None:
+    found = case.metric(f"{metric}{side}")
     if found is None:
         return None
     steps = found.low if found.value is None else found.value

@@ -65,7 +65,7 @@ class Autograd(Derivatives):
     ) -> Gradients:
         shape = (*cotangents.shape[:3], window + 1)
         logs = torch.full(shape, -math.inf, dtype=torch.float64)
-        ahead = torch.full((len(steps),), -math.inf, dtype=torch.float64)
+        ahead = torch.full(shape, -math.inf, dtype=torch.float64)
         order = steps.amax(0).argsort(descending=True)
         with denormals_flushed():
             for block in order.split(SHARED):
@@ -75,8 +75,9 @@ class Autograd(Derivatives):
                         squares = self._squared_norms(
                             length, site, steps[:, target], cotangents[:, target, vector]
                         ).log()
-                        logs[:, target, vector] = _back_from(steps[:, target], squares, window)
-                        ahead = ahead.maximum(_after(steps[:, target], squares))
+                        back = steps[:, target, None].cpu() - torch.arange(window + 1)
+                        logs[:, target, vector] = _at(back, squares)
+                        ahead[:, target, vector] = _at(2 * back[:, :1] - back, squares)
         return Gradients(logs, ahead)
 
     def jacobian(
@@ -146,19 +147,13 @@ class Autograd(Derivatives):
         return self._graph
 
 
-def _back_from(
-    steps: Int[Tensor, " batch"], values: Float64[Tensor, "batch time"], window: int
+def _at(
+    steps: Int[Tensor, "batch distances"], values: Float64[Tensor, "batch time"]
 ) -> Float64[Tensor, "batch distances"]:
-    back = steps.cpu()[:, None] - torch.arange(window + 1)
-    found = values.gather(1, back.clamp(min=0))
-    return torch.where(back >= 0, found, -math.inf)
-
-
-def _after(
-    steps: Int[Tensor, " batch"], values: Float64[Tensor, "batch time"]
-) -> Float64[Tensor, " batch"]:
-    later = torch.arange(values.shape[1]) > steps.cpu()[:, None]
-    return torch.where(later, values, -math.inf).amax(1)
+    """-inf beyond both ends."""
+    last = values.shape[1] - 1
+    found = values.gather(1, steps.clamp(0, last))
+    return torch.where((steps >= 0) & (steps <= last), found, -math.inf)
 
 
 @contextmanager

@@ -42,6 +42,8 @@ def call(module: nn.Module, inputs: Tensor, **more: Any) -> Any:
     """What the module returns; whatever it raises becomes a ModelError, except lack of memory."""
     try:
         return module(inputs, **more)
+    except ModelError:
+        raise  # it says already what to do
     except Exception as error:
         if is_out_of_memory(error):
             raise

@@ -88,7 +88,7 @@ class Carrying:
             parts = _parts(returned)
             state = {argument: parts[part] for argument, part in way.parts.items()}
             read += time
-            yield per_step_outputs(returned, batch, time, self.model.time_first)
+            yield per_step_outputs(returned, batch, time, self.model.time_first, self.model.head)
 
     @cached_property
     def _way(self) -> _Way:
@@ -121,7 +121,7 @@ class Carrying:
         names = _states(self.model.module)
         if not names or self.refusal:
             return
-        outputs = per_step_outputs(self._first, 2, FIRST, self.model.time_first)
+        outputs = per_step_outputs(self._first, 2, FIRST, self.model.time_first, self.model.head)
         parts = [key for key, part in _parts(self._first).items() if not _is(part, outputs)]
         counted = (False, True) if POSITIONS in _arguments(self.model.module) else (False,)
         variants = list(product((False, True), counted))

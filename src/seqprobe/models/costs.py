@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from seqprobe.contracts import Carried, Trace
 from seqprobe.errors import ModelError, NotApplicable
+from seqprobe.models.by_prefix import ByPrefix
 from seqprobe.models.calling import evaluating, undisturbed
 from seqprobe.models.carrying import CACHES, returned_with_cache
 from seqprobe.models.sequence_model import SequenceModel
@@ -32,7 +33,13 @@ class Costs:
         self._traces: dict[tuple[int, tuple[int, ...]], Trace] = {}
 
     def trace(self, inputs: Tensor, sources: Sequence[int] = ()) -> Trace:
-        """How the outputs come about, operator by operator; each length is followed once."""
+        """How the outputs come about, operator by operator; each length is followed once.
+
+        Raises:
+            NotApplicable: no paths are asked for, and the work is not that of the module itself.
+        """
+        if not sources:
+            self._itself()
         key = inputs.shape[1], tuple(sources)
         if key not in self._traces:
             self._traces[key] = self.model.trace(inputs, sources)
@@ -46,7 +53,7 @@ class Costs:
 
     def saved(self, inputs: Tensor) -> int:
         """Bytes that a forward keeps for its backward; each storage counts once."""
-        module = self.model.module
+        module = self._itself()
         own = {t.untyped_storage()._cdata for t in _own(module)}
         with as_in_training(module), kept_for_backward() as kept:
             outputs = self.model.run(inputs[:1].clone())  # a view would keep all of the batch
@@ -55,12 +62,13 @@ class Costs:
 
     def seconds(self, inputs: Tensor, *, backward: bool = False) -> float:
         """Of one forward, or of one forward and backward of all parameters."""
-        with as_in_training(self.model.module) if backward else self._inference():
+        module = self._itself()
+        with as_in_training(module) if backward else self._inference():
             self._synchronize()
             started = perf_counter()
             outputs = self.model.run(inputs[:1])
             if backward:
-                wanted = [p for p in self.model.module.parameters() if p.requires_grad]
+                wanted = [p for p in module.parameters() if p.requires_grad]
                 if not wanted:
                     raise NotApplicable("the model has no parameters: there is nothing to train")
                 torch.autograd.grad(outputs.float().sum(), wanted, allow_unused=True)
@@ -90,6 +98,7 @@ class Costs:
 
     def carried(self, inputs: Tensor) -> Carried:
         """From the model's own cache if it returns one, else from the modules that mix."""
+        self._itself()
         if not self.model.causal:
             return Carried(None, None, reason="outputs depend on later inputs: all is read again")
         lengths = [inputs.shape[1] * quarters // 4 for quarters in (2, 3, 4)]
@@ -105,6 +114,16 @@ class Costs:
             return _cache_bytes(returned_with_cache(self.model, inputs))
         except ModelError:
             return 0
+
+    def _itself(self) -> nn.Module:
+        """The module, whose runs are those that are paid for.
+
+        Raises:
+            NotApplicable: they are not.
+        """
+        if isinstance(self.model.module, ByPrefix):
+            raise NotApplicable("it is asked again at every step, which costs more than one answer")
+        return self.model.module
 
     def _by_modules(self, inputs: Tensor) -> Carried:
         parts = dict.fromkeys((mixer.path, mixer.kind) for mixer in self.model.kinds)

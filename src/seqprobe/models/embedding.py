@@ -31,6 +31,12 @@ def find_embedding(
     return found[0] if found else None
 
 
+def _begins(before: Tensor, read: Tensor) -> bool:
+    """Whether what is read is only the first steps of what was read before."""
+    steps = read.shape[1]
+    return steps < before.shape[1] and torch.equal(before[:, :steps], read)
+
+
 @contextmanager
 def leaf_at(
     embedding: nn.Embedding,
@@ -40,15 +46,20 @@ def leaf_at(
 ) -> Iterator[None]:
     """Within this context the embedding's output is a new leaf (batch, time, width), or `instead`.
 
-    The model gets a copy of it, which it may change in place.
+    The model gets a copy of it, which it may change in place; of the first steps of what was read
+    before, a copy of their part of the same leaf.
     """
+    known: list[tuple[Tensor, Tensor]] = []
 
     def hook(
         _module: nn.Module, _args: tuple[Any, ...], output: Float[Tensor, "_ _ embedding"]
     ) -> Tensor:
-        leaf = instead
+        read = (output.transpose(0, 1) if time_first else output).detach()
+        steps = read.shape[1]
+        leaf = next((whole[:, :steps] for begun, whole in known if _begins(begun, read)), None)
         if leaf is None:
-            leaf = (output.transpose(0, 1) if time_first else output).detach().requires_grad_()
+            leaf = read.clone().requires_grad_() if instead is None else instead
+            known.append((read, leaf))
         keep(leaf)
         return (leaf.transpose(0, 1) if time_first else leaf).clone()
 

@@ -21,7 +21,7 @@ from seqprobe.models.calling import call, undisturbed
 from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
 from seqprobe.models.observed import Observed
-from seqprobe.models.outputs import per_step_outputs
+from seqprobe.models.outputs import per_step_heads, per_step_outputs
 from seqprobe.models.sites import Watched, blocks, existing, watched
 from seqprobe.models.stack import Stack
 from seqprobe.models.sweep import Sweep, agree, chained, cut_out, step_by_step
@@ -46,9 +46,11 @@ class SequenceModel:
         features: width of real-valued inputs, for modules that take no tokens.
         sites: dotted names of modules whose output (batch, time, width) is a state to observe,
             in addition to the recurrent layers and attention blocks that are found.
+        head: which output is measured, where the module returns several per step: its key, its
+            field, or its place in a tuple ("1"); without it the logits, or else the first.
 
     Raises:
-        ModelError: the module cannot be run, or returns no output per step.
+        ModelError: the module cannot be run, or returns no such output per step.
         UsageError: a site is no module of the model.
     """
 
@@ -59,9 +61,10 @@ class SequenceModel:
         vocab_size: int | None = None,
         features: int | None = None,
         sites: Sequence[str] = (),
+        head: str | None = None,
     ) -> None:
         self.module = module
-        self.features = features
+        self.features, self.head = features, head
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
         self.trained_length: int | None = None
@@ -80,7 +83,7 @@ class SequenceModel:
     def run(self, inputs: Inputs) -> Outputs:
         """The forward in whatever mode the module is, with gradients if they are enabled."""
         batch, time = inputs.shape[:2]
-        return per_step_outputs(self.returned(inputs), batch, time, self.time_first)
+        return per_step_outputs(self.returned(inputs), batch, time, self.time_first, self.head)
 
     def returned(self, inputs: Inputs, **more: Any) -> Any:
         """Whatever the module itself returns, which may be more than its outputs."""
@@ -282,6 +285,15 @@ class SequenceModel:
             if not torch.equal(edited[:, :position], plain[:, :position]):
                 return False
         return True
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        """The names of all outputs per step, the one that is measured first."""
+        inputs = self.example(2)
+        batch, time = inputs.shape[:2]
+        with undisturbed(self.module), torch.no_grad():
+            found = per_step_heads(self.returned(inputs), batch, time, self.time_first)
+        return tuple(dict.fromkeys([*([self.head] if self.head else []), *found]))
 
     @property
     def family(self) -> str:

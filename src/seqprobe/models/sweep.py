@@ -67,7 +67,10 @@ class Sweep(Derivatives):
             logs = logs.unflatten(1, (targets, vectors)).permute(3, 1, 2, 0)
         else:
             logs = logs.unflatten(1, (batch, targets, vectors)).movedim(0, -1)
-        return Gradients(logs.cpu(), torch.full((batch,), -math.inf, dtype=torch.float64))
+        logs = logs.cpu()
+        ahead = torch.full_like(logs, -math.inf)
+        ahead[..., 0] = logs[..., 0]
+        return Gradients(logs, ahead)
 
     def _entries(
         self, site: str, steps: Tensor, cotangents: Tensor

@@ -1,9 +1,9 @@
-"""How many bits about each past symbol can be read from the state."""
+"""How many bits about each past symbol, or each one ahead, can be read from the state."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -29,9 +29,19 @@ from seqprobe.estimators.information import (
 )
 from seqprobe.probes.bottleneck_on_data import BottleneckOnData
 from seqprobe.probes.evidence.kept import Kept
-from seqprobe.probes.evidence.recorded import Recorded, recorded
+from seqprobe.probes.evidence.recorded import Recorded, ahead, recorded, turned
 
 SEQUENCES, CACHED = 192, 16
+
+
+class _Side(NamedTuple):
+    """Which symbols are asked for."""
+
+    symbols: str
+    way: str
+
+
+BACK, AHEAD = _Side("the past", "back"), _Side("what lies ahead", "ahead")
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Bottleneck(Probe):
         "are the known entropy of the symbol minus the decoder's loss: a lower bound for "
         "everything that the state holds. The null is the same on the symbols of other sequences. "
         "On the data, where symbols depend on each other, stands what the state adds to what the "
-        "tokens read since then tell anyhow."
+        "tokens read since then tell anyhow. In models that look ahead, all states together are "
+        "also asked for the symbols k steps later: all that is named `ahead`."
     )
     reading: ClassVar[str] = (
         "The state holds at least so many bits about the symbol k steps back; the dashed line is "
@@ -91,6 +102,7 @@ class Bottleneck(Probe):
         attends = "attention" in kinds and not observation.layers
         return {
             **recorded(observation, SEQUENCES),
+            **turned(observation, SEQUENCES),
             "alphabet": np.tile([] if symbols is None else symbols.cpu().numpy(), (rows, 1)),
             **({"cache": _cache(embedded)} if attends and embedded is not None else {}),
         }
@@ -102,12 +114,37 @@ class Bottleneck(Probe):
             self._of_symbols(seen, alphabet, evidence) if symbols else (self._of_noise(seen), ())
         )
         metrics = sites[0].metrics(self.distance)
-        return Measurement(
+        back = Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="total_bits",
             series=(Series.stacked(self.id, [site.columns for site in sites]), *series),
             warnings=sites[0].warnings,
+        )
+        return self._with_ahead(back, evidence, alphabet) if ahead(evidence) else back
+
+    def _with_ahead(
+        self, back: Measurement, evidence: Evidence, alphabet: torch.Tensor
+    ) -> Measurement:
+        """Of what lies ahead as of a past, in the first site alone."""
+        seen = Recorded.of(ahead(evidence))
+        site, state = next(iter(seen.sites.items()))
+        if len(alphabet):
+            read, classes = torch.searchsorted(alphabet, seen.read), len(alphabet)
+            bits = decodable_bits(
+                state, seen.lagged(read), classes, effort=self.effort,
+                chances=torch.full((classes,), 1 / classes), seed=self.seed,
+            )  # fmt: skip
+        else:
+            bits = normal_bits(state, seen.lagged(seen.read.float()), seed=self.seed)
+        kept = Kept.of(site, state, bits)
+        metrics = kept.metrics(self.distance)
+        return replace(
+            back,
+            headline=f"{back.headline} {_headline(metrics, self.distance, AHEAD)}",
+            metrics={**back.metrics, **{f"{name}_ahead": each for name, each in metrics.items()}},
+            series=(*back.series, Series.stacked(f"{self.id}-ahead", [kept.columns])),
+            warnings=tuple(dict.fromkeys((*back.warnings, *kept.warnings))),
         )
 
     def _of_noise(self, seen: Recorded) -> list[Kept]:
@@ -160,19 +197,19 @@ def _cache(embedded: Float[torch.Tensor, "batch time embedding"]) -> np.ndarray:
     return few
 
 
-def _headline(metrics: dict[str, Estimate], distance: int) -> str:
+def _headline(metrics: dict[str, Estimate], distance: int, side: _Side = BACK) -> str:
     total, horizon, there = (metrics[m] for m in ("total_bits", "horizon", "bits_at_distance"))
     if total.value is None:
         return f"Not estimable, because {total.reason}."
     if horizon.value == 0:
         return "Nothing about the symbols can be read from the state, not even the present one."
     back = (
-        f"up to {horizon.value - 1:.0f} steps back"
+        f"up to {horizon.value - 1:.0f} steps {side.way}"
         if horizon.value
         else f"also at {horizon.low:.0f} steps, the longest measured"
     )
     at = "" if there.value is None else f" At distance {distance} it holds {_at(there)}."
-    return f"The state holds at least {total.value:.1f} bits about the past, {back}.{at}"
+    return f"The state holds at least {total.value:.1f} bits about {side.symbols}, {back}.{at}"
 
 
 def _at(there: Estimate) -> str:

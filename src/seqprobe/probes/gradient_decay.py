@@ -35,10 +35,11 @@ from seqprobe.estimators.decay import (
 )
 from seqprobe.estimators.spread import mean_distance
 from seqprobe.probes.evidence import attribution, gates
+from seqprobe.probes.evidence.predicting import why_no_loss
 
 TARGETS, VECTORS, CLOSELY = 4, 2, 32
 HORIZON, CLEARLY = 1e-3, 10.0
-THIRDS = ("first", "middle")
+THIRDS, AHEAD = ("first", "middle"), "ahead"
 UNITS = {
     "half_life": "steps",
     "horizon": "steps",
@@ -71,7 +72,9 @@ class GradientDecay(Probe):
         "(two per step, or exact), divided by the norm at distance 0. The headline is the "
         "geometric mean over sequences, the typical gradient; the root mean square, which a few "
         "strong gradients dominate, stands beside it. Measured again on the untrained model and "
-        "on independent inputs."
+        "on independent inputs. In models that look ahead, the output also against the inputs k "
+        "steps later, from steps as near to the start as the others are to the end: all that is "
+        "named `ahead`; what bears no such name looks back."
     )
     reading: ClassVar[str] = (
         "A straight line on this logarithmic axis is exponential decay. Below the thin line "
@@ -124,12 +127,12 @@ class GradientDecay(Probe):
 
     @property
     def settled(self) -> bool:
-        output = self._curve(self.rows(), "output")
-        return not output.alive or not self._wide(output)
+        return not any(map(self._wide, self._directions(self.rows()).values()))
 
     def _wide(self, output: DecayCurve) -> bool:
         """Whether half-life or horizon is still known too roughly."""
-        return any(self._rough(*output.sampled(each)) for each in (half_lives, horizons))
+        rough = (self._rough(*output.sampled(each)) for each in (half_lives, horizons))
+        return output.alive and any(rough)
 
     def _rough(self, value: float, interval: Interval | None) -> bool:
         if interval is None:
@@ -148,8 +151,12 @@ class GradientDecay(Probe):
             vectors = self._vectors(observation, site, steps, generators)
             found = derivatives.gradients(_LOSS.get(site, site), steps, vectors, window)
             rows |= norms(site, found, exact=self.exact)
-            if site == "output":
-                rows["ahead"] = found.ahead.numpy()
+            if site == "output" and observation.causal:
+                rows["ahead"] = found.leak.numpy()
+            elif site == "output":
+                mirrored = derivatives.gradients(site, time - 1 - steps, vectors, window)
+                turned = Gradients(mirrored.ahead, mirrored.log_squares)
+                rows |= norms(AHEAD, turned, exact=self.exact)
         if whole:
             for third, early, before in _earlier(generators, time):
                 vectors = self._vectors(observation, "output", early, generators)
@@ -182,9 +189,12 @@ class GradientDecay(Probe):
         sites = [name.removesuffix("/squares") for name in evidence if name.endswith("/squares")]
         curves = {site: self._curve(evidence, site) for site in sites}
         output = curves["output"]
-        whole = {site: curve for site, curve in curves.items() if site not in THIRDS}
-        metrics = metrics_of(output, evidence["ahead"], self.distance)
+        whole = {site: curve for site, curve in curves.items() if site not in (*THIRDS, AHEAD)}
+        metrics = metrics_of(output, leak(output, evidence), self.distance)
         tables = [Series.stacked(self.id, [*self._columns(evidence, whole)])]
+        if AHEAD in curves:
+            metrics |= _ahead(curves[AHEAD], self.distance)
+            tables.append(self._table_ahead(evidence, curves[AHEAD]))
         if self.whole:
             mean_square = self._curve(evidence, "output", DecayCurve.root_mean_square)
             metrics["half_life_rms"] = _half_life(mean_square)
@@ -199,6 +209,15 @@ class GradientDecay(Probe):
             series=tuple(tables),
             warnings=(*_warnings(output), *self._unsettled(output)),
         )
+
+    def _directions(self, evidence: Evidence) -> dict[str, DecayCurve]:
+        """The output's curves: back in time, and ahead in models that look there."""
+        sites = [site for site in ("output", AHEAD) if f"{site}/squares" in evidence]
+        return {site: self._curve(evidence, site) for site in sites}
+
+    def _table_ahead(self, evidence: Evidence, curve: DecayCurve) -> Series:
+        columns = next(self._columns(evidence, {AHEAD: curve}))
+        return Series.stacked(f"{self.id}-ahead", [columns | {"site": "output"}])
 
     def _curve(
         self, evidence: Evidence, site: str, mean: Mean = DecayCurve.geometric
@@ -273,12 +292,12 @@ def _earlier(
 
 
 def _sites(observation: Observation, *, whole: bool) -> list[str]:
-    derivatives, frequencies = observation.derivatives, observation.frequencies
+    derivatives = observation.derivatives
     assert derivatives is not None
     if not whole:
         return ["output"]
-    predicts = frequencies is not None and len(frequencies) == observation.outputs.shape[-1]
-    return ["output", *(["loss"] if predicts else []), *list(derivatives.widths)[1:]]
+    loss = [] if why_no_loss(observation) else ["loss"]
+    return ["output", *loss, *list(derivatives.widths)[1:]]
 
 
 def _loss_gradients(
@@ -302,10 +321,10 @@ def norms(name: str, found: Gradients, *, exact: bool) -> dict[str, np.ndarray]:
     return {f"{name}/squares": total.numpy(), f"{name}/spread": spread.numpy()}
 
 
-def _half_life(curve: DecayCurve) -> Estimate:
+def _half_life(curve: DecayCurve, other: str = "earlier") -> Estimate:
     """A curve that may never halve has none: flat is said by the interval."""
     if not curve.relative[1:2].max() > -math.inf:
-        return Estimate.missing("steps", "no gradient arrives from any earlier input")
+        return Estimate.missing("steps", f"no gradient arrives from any {other} input")
     value, about = curve.sampled(half_lives)
     flat = about is not None and not math.isfinite(about.high)
     return Estimate.sampled(
@@ -315,21 +334,38 @@ def _half_life(curve: DecayCurve) -> Estimate:
     )  # fmt: skip
 
 
-def metrics_of(curve: DecayCurve, ahead: np.ndarray, distance: int) -> dict[str, Estimate]:
+def leak(curve: DecayCurve, evidence: Evidence) -> Null:
+    """What comes from inputs after the target; in models that look ahead that is no null."""
+    if "ahead" not in evidence:
+        return Null("memoryless model", 0.0)
+    largest = float(np.exp(0.5 * evidence["ahead"].max() - curve.scale))
+    return Null("gradient to inputs after the target", largest)
+
+
+def _ahead(curve: DecayCurve, distance: int) -> dict[str, Estimate]:
+    """The same of inputs after the target."""
+    metrics = metrics_of(curve, Null("memoryless model", 0.0), distance, "later")
+    return {f"{name}_ahead": metrics[name] for name in UNITS}
+
+
+def metrics_of(
+    curve: DecayCurve, null: Null, distance: int, other: str = "earlier"
+) -> dict[str, Estimate]:
+    """Read off one curve; `other` says where its inputs are, `null` belongs to `at_distance`."""
     if not curve.alive:
         because = "the output has no gradient to its own input"
         return {name: Estimate.missing(unit, because) for name, unit in UNITS.items()}
     horizon, about = curve.sampled(horizons)
     mean, around = curve.sampled(_mean_distances)
     return {
-        "half_life": _half_life(curve),
+        "half_life": _half_life(curve, other),
         "horizon": Estimate.sampled(
             horizon, "steps", about, n=curve.sequences, null=Null("memoryless model", 0.0),
             longest=float(curve.window),
             beyond=f"the gradient is still above {HORIZON:g} at {curve.window} steps, the "
             "longest measured",
         ),
-        "at_distance": _at(curve, ahead, distance),
+        "at_distance": _at(curve, null, distance),
         "rate": _rate(curve, exponential_rate),
         "steady_rate": _rate(curve, steady_rate),
         "mean_distance": Estimate.sampled(
@@ -343,15 +379,12 @@ def _mean_distances(logs: Curves) -> np.ndarray:
     return mean_distance(np.exp(logs - logs.max(1, keepdims=True)))
 
 
-def _at(curve: DecayCurve, ahead: np.ndarray, distance: int) -> Estimate:
+def _at(curve: DecayCurve, null: Null, distance: int) -> Estimate:
     if distance > curve.window:
         because = f"distance {distance} was not measured; {curve.window} steps were"
         return Estimate.missing("", because)
-    leak = Null(
-        "gradient to inputs after the target", float(np.exp(0.5 * ahead.max() - curve.scale))
-    )
     value, about = curve.sampled(lambda curves: np.exp(curves[:, distance]))
-    return Estimate.sampled(value, "", about, n=curve.sequences, null=leak)
+    return Estimate.sampled(value, "", about, n=curve.sequences, null=null)
 
 
 def _rate(curve: DecayCurve, law: Callable[[Curves, float], np.ndarray]) -> Estimate:
@@ -365,11 +398,20 @@ def _rate(curve: DecayCurve, law: Callable[[Curves, float], np.ndarray]) -> Esti
 
 
 def headline(metrics: Mapping[str, Estimate], distance: int) -> str:
+    """Back in time; after it ahead, where that was measured."""
+    back = _sentence(metrics, distance)
+    if "horizon_ahead" not in metrics:
+        return back
+    ahead = {name: metrics[f"{name}_ahead"] for name in UNITS}
+    return f"Back: {back} Ahead: {_sentence(ahead, distance, 'after')}"
+
+
+def _sentence(metrics: Mapping[str, Estimate], distance: int, side: str = "before") -> str:
     horizon, there = metrics["horizon"], metrics["at_distance"]
     if horizon.value is None:
         return horizon.reason[0].upper() + horizon.reason[1:] + "."
     if horizon.value == 0:
-        return "No gradient arrives from any input before the present one."
+        return f"No gradient arrives from any input {side} the present one."
     at = (
         f" At distance {distance} it is {there.value:.1e} of that."
         if there.value is not None

@@ -8,7 +8,7 @@ import torch
 
 from seqprobe.contracts import Evidence, Measurement, Needs, Observation, Probe, Series
 from seqprobe.estimators.curve import DecayCurve, SquaredNorms
-from seqprobe.probes.gradient_decay import UNITS, headline, metrics_of, norms
+from seqprobe.probes.gradient_decay import UNITS, headline, leak, metrics_of, norms
 
 SPREAD = 16
 
@@ -63,14 +63,14 @@ class GradientDraw(Probe):
         found = derivatives.gradients("output", steps, vectors, window)
         return {
             **norms("output", found, exact=False),
-            "ahead": found.ahead.numpy(),
+            **({"ahead": found.leak.numpy()} if observation.causal else {}),
             "floor": torch.full((len(steps),), derivatives.floor).numpy(),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
         squares = SquaredNorms(evidence["output/squares"], evidence["output/spread"])
         curve = DecayCurve.geometric(squares, float(evidence["floor"][0]), self.seed)
-        metrics = metrics_of(curve, evidence["ahead"], self.distance)
+        metrics = metrics_of(curve, leak(curve, evidence), self.distance)
         low, high = curve.interval()
         columns = {
             "distance": range(curve.window + 1),

@@ -1,4 +1,4 @@
-"""How the influence of the past is spread over distance: near, far, or evenly."""
+"""How the influence of other tokens is spread over distance: near, far, or evenly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -41,7 +41,9 @@ class Locality(Probe):
         "The KL divergence of the prediction when one token is replaced, by distance, divided by "
         "its sum over all distances measured: a distribution of influence. "
         "Measured in the same way on independent tokens, and on the model before training: what "
-        "the architecture brings along, and what the data ask for."
+        "the architecture brings along, and what the data ask for. In models that look ahead, the "
+        "influence of tokens ahead of the prediction is spread over its own sum (`ahead`), and "
+        "`share_ahead` is its part in the influence of all other tokens."
     )
     reading: ClassVar[str] = (
         "A curve that is at one early belongs to a model that looks at what is near. Where it lies "
@@ -69,19 +71,30 @@ class Locality(Probe):
 
     def observe(self, observation: Observation) -> Evidence:
         found = replaced(observation, self.seed)
-        return {"kl": found.by_distance[..., KL], "null": found.null}
+        ahead = {} if found.ahead is None else {"kl_ahead": found.ahead[..., KL]}
+        return {"kl": found.by_distance[..., KL], "null": found.null, **ahead}
 
     def measure(self, evidence: Evidence) -> Measurement:
         kl = evidence["kl"]
-        metrics = self._metrics(kl)
+        metrics, tables = self._metrics(kl, NOTHING), [_table(kl, self.seed)]
+        if "kl_ahead" in evidence:
+            metrics = self._metrics(kl, "replacing tokens changes no later prediction")
+            ahead = self._metrics(
+                evidence["kl_ahead"], "replacing tokens changes no earlier prediction"
+            )
+            metrics |= {f"{name}_ahead": each for name, each in ahead.items()}
+            metrics["share_ahead"] = _share_ahead(kl, evidence["kl_ahead"], self.seed)
+            tables.append(replace(_table(evidence["kl_ahead"], self.seed), id="locality-ahead"))
         return Measurement(
             headline=_headline(metrics, kl.shape[1] - 1),
             metrics=metrics,
             key="mean_distance",
-            series=(_table(kl, self.seed),),
+            series=tuple(tables),
         )
 
-    def _metrics(self, kl: Float[np.ndarray, "sequences distances"]) -> dict[str, Estimate]:
+    def _metrics(
+        self, kl: Float[np.ndarray, "sequences distances"], nothing: str
+    ) -> dict[str, Estimate]:
         null = Null("a model that uses the present token only", 0.0)
         within = min(self.distance, kl.shape[1] - 1)
         statistics: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -91,20 +104,53 @@ class Locality(Probe):
             "within_distance": ("", lambda curves: shares_within(curves)[:, within]),
         }
         return {
-            name: estimated(kl, statistic, unit, null, seed=self.seed, beyond=NOTHING)
+            name: estimated(kl, statistic, unit, null, seed=self.seed, beyond=nothing)
             for name, (unit, statistic) in statistics.items()
         }
 
 
+def _share_ahead(
+    back: Float[np.ndarray, "sequences distances"],
+    ahead: Float[np.ndarray, "sequences distances"],
+    seed: int,
+) -> Estimate:
+    """Of the influence of all tokens but the present one."""
+
+    def share(sums: np.ndarray) -> np.ndarray:
+        total = sums.sum(1)
+        nothing = np.full(len(sums), np.inf)
+        part: np.ndarray = np.divide(sums[:, 1], total, out=nothing, where=total > 0)
+        return part
+
+    sums = np.stack([back[:, 1:].sum(1), ahead[:, 1:].sum(1)], axis=1)
+    causal = Null("a model that does not look ahead", 0.0)
+    return estimated(sums, share, "", causal, seed=seed, beyond=NOTHING)
+
+
 def _headline(metrics: dict[str, Estimate], longest: int) -> str:
+    past = _sentence(metrics, longest)
+    share = metrics.get("share_ahead")
+    if share is None:
+        return past
+    names = ("mean_distance", "mass90")
+    ahead = _sentence({name: metrics[f"{name}_ahead"] for name in names}, longest, "next", "ahead")
+    both = f"Back: {past} Ahead: {ahead}"
+    if share.value is None:
+        return both
+    return f"{share.value:.0%} of the influence of other tokens comes from ahead. {both}"
+
+
+def _sentence(
+    metrics: dict[str, Estimate], longest: int, side: str = "last", way: str = "back"
+) -> str:
     mean, most = metrics["mean_distance"], metrics["mass90"]
     if mean.value is None or most.value is None:
         return f"No influence to be spread: {mean.reason}."
     if most.value == 0:
         return "Nine tenths of the influence come from the present token."
     return (
-        f"Nine tenths of the influence come from the last {most.value:.0f} of {longest} steps; "
-        f"on average it comes from {mean.value:.1f} steps back."
+        f"Nine tenths of the influence come from the {side} {most.value:.0f} of {longest} steps; "
+        f"on average it comes from {mean.value:.1f} steps {way}."
     )
 
 

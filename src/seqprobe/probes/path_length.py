@@ -1,6 +1,6 @@
 """How far apart two positions are in the executed model, and whether anything arrives at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -52,7 +52,8 @@ class PathLength(Probe):
         "Paths belong to the form that was executed: the same recurrence as a parallel scan has "
         "shorter ones. A recurrence of L layers takes a hop per step; its L steps from layer to "
         "layer are counted as operators only. In models that look ahead, hops are composed from "
-        "the modules that mix positions, one after the other. A short path is not yet used."
+        "the modules that mix positions, one after the other; what is named `ahead` is about "
+        "inputs after the output, all else about those before it. A short path is not yet used."
     )
     references: ClassVar[tuple[str, ...]] = (
         "Attention is all you need (Vaswani et al., 2017)",
@@ -68,11 +69,12 @@ class PathLength(Probe):
 
     def observe(self, observation: Observation) -> Evidence:
         generators = [self.random(number) for number in observation.sequences]
-        reached = _reached(observation, generators)
+        back, ahead = _reached(observation, generators)
+        reached = {"reached": back} | ({} if observation.causal else {"reached_ahead": ahead})
         costs = costs_of_first(observation)
         if costs is None:
-            return {"reached": reached}
-        return {"reached": reached, **self._traced(costs, observation)}
+            return reached
+        return {**reached, **self._traced(costs, observation)}
 
     def _traced(self, costs: Costs, observation: Observation) -> Evidence:
         """Of the first sequence: paths do not depend on what is read, apart from exact zeros."""
@@ -80,20 +82,44 @@ class PathLength(Probe):
         count = time if self.exact else min(SOURCES, time)
         sources = np.linspace(0, time - 1, count).round().astype(int)
         trace = costs.trace(observation.inputs[:1], sources.tolist())
-        hops, unknown = by_distance(trace.crossings, sources), ""
-        if not observation.causal:
-            hops, unknown = _composed(observation.mixers, time)
+        operators, doubts = by_distance(trace.operations, sources), "; ".join(_doubts(trace))
+        found = {"operators": operators[None], "doubts": np.array([doubts])}
+        if observation.causal:
+            hops = by_distance(trace.crossings, sources)
+            return {**found, "hops": hops[None], "unknown": np.array([""])}
+        ahead = by_distance(trace.operations[::-1], time - 1 - sources)
+        hops, hops_ahead, unknown = _composed(observation.mixers, time)
+        if _beyond(hops, operators) or _beyond(hops_ahead, ahead):
+            unknown = "the model's own code"
         return {
+            **found,
             "hops": hops[None],
-            "operators": by_distance(trace.operations, sources)[None],
+            "hops_ahead": hops_ahead[None],
+            "operators_ahead": ahead[None],
             "unknown": np.array([unknown]),
-            "doubts": np.array(["; ".join(_doubts(trace))]),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
-        hops, operators = evidence["hops"][0], evidence["operators"][0]
-        unknown, doubts = str(evidence["unknown"][0]), str(evidence["doubts"][0])
-        reached = np.any(evidence["reached"], axis=0)
+        back, doubts = self._measured(evidence, ""), str(evidence["doubts"][0])
+        back = replace(back, warnings=(*([doubts] if doubts else []), *back.warnings))
+        if "reached_ahead" not in evidence:
+            return back
+        ahead = self._measured(evidence, "_ahead")
+        return replace(
+            back,
+            headline=f"Back: {back.headline} Ahead: {ahead.headline}",
+            metrics={
+                **back.metrics,
+                **{f"{name}_ahead": each for name, each in ahead.metrics.items()},
+            },
+            series=(*back.series, replace(ahead.series[0], id=f"{self.id}-ahead")),
+            warnings=tuple(dict.fromkeys((*back.warnings, *ahead.warnings))),
+        )
+
+    def _measured(self, evidence: Evidence, side: str) -> Measurement:
+        """Of one direction; `side` is what the names of its evidence end with."""
+        hops, operators = evidence[f"hops{side}"][0], evidence[f"operators{side}"][0]
+        unknown, reached = str(evidence["unknown"][0]), np.any(evidence[f"reached{side}"], axis=0)
         metrics = {
             "at_distance": _at_distance(hops, self.distance, "hops", unknown),
             "operators_at_distance": _at_distance(operators, self.distance, "operators"),
@@ -113,7 +139,7 @@ class PathLength(Probe):
             metrics=metrics,
             key="at_distance",
             series=(Series.of("path-length", columns, units),),
-            warnings=(*([doubts] if doubts else []), *_disagreement(hops, operators, reached)),
+            warnings=_disagreement(hops, operators, reached),
         )
 
 
@@ -142,31 +168,44 @@ def _doubts(trace: Trace) -> list[str]:
     return doubts
 
 
-def _composed(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, str]:
-    """Hops through one module after the other, and the modules whose inner paths are unknown."""
+def _composed(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Hops back and ahead through one module after the other, and modules with unknown paths."""
     if not mixers:
-        return np.where(np.arange(time) == 0, 0.0, np.inf), ""
+        none = np.where(np.arange(time) == 0, 0.0, np.inf)
+        return none, none, ""
     names = [mixer.path or "the model's own code" for mixer in mixers if mixer.kind == "unknown"]
     costs = [
         hop_costs(mixer.support.numpy(), step_by_step=mixer.kind == "recurrent") for mixer in mixers
     ]
-    return hops_by_distance(shortest_paths(costs)), ", ".join(dict.fromkeys(names))
+    paths = shortest_paths(costs)
+    both = hops_by_distance(paths), hops_by_distance(paths.T)
+    return *both, ", ".join(dict.fromkeys(names))
 
 
-def _reached(observation: Observation, generators: list[np.random.Generator]) -> np.ndarray:
-    """Whether any output changes k steps after a replaced input, by (sequence, k)."""
+def _beyond(hops: np.ndarray, operators: np.ndarray) -> bool:
+    """Whether modules would lead where no operator does: the model turned their positions round."""
+    shared = min(len(hops), len(operators))
+    return bool((np.isfinite(hops[:shared]) & ~np.isfinite(operators[:shared])).any())
+
+
+def _reached(
+    observation: Observation, generators: list[np.random.Generator]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether any output changes k steps after a replaced input, or before it: (sequence, k)."""
     assert observation.rerun is not None
     inputs = observation.inputs
     rows, time = inputs.shape[:2]
-    plain = observation.rerun(inputs)
-    reached = np.zeros((rows, time), dtype=bool)
+    plain, ends = observation.rerun(inputs), [0] if observation.causal else [0, time - 1]
+    reached, ahead = (np.zeros((rows, time), dtype=bool) for _ in range(2))
     for source in range(CHANGED):
-        steps = [0 if source == 0 else int(g.integers(time)) for g in generators]
+        fixed = ends[source] if source < len(ends) else None
+        steps = [int(g.integers(time)) if fixed is None else fixed for g in generators]
         edited = _edited(observation, steps, generators)
         changed = (observation.rerun(edited) != plain).any(-1).cpu().numpy()
         for row, step in enumerate(steps):
             reached[row, : time - step] |= changed[row, step:]
-    return reached
+            ahead[row, : step + 1] |= changed[row, step::-1]
+    return reached, ahead
 
 
 def _edited(

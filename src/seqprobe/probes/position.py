@@ -1,4 +1,4 @@
-"""What the output makes of one token: replace it, and see what changes later."""
+"""What the output makes of one token: replace it, and see what changes elsewhere."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from seqprobe.estimators.decay import last_crossings
 from seqprobe.estimators.spread import distance_of
 from seqprobe.probes.evidence.changes import KL, LOSS, TOP
 from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
-from seqprobe.probes.evidence.replaced import NEAR, replaced
+from seqprobe.probes.evidence.replaced import NEAR, Replaced, replaced
 
 HORIZON_BITS = 0.01
 
@@ -42,7 +42,9 @@ class Position(Probe):
         "effects count as much as a free draw would change the token. The KL divergence from the "
         "plain to the edited prediction, the change of the loss on the true next token, and "
         "whether another token became the likeliest are averaged over sequences and places. By "
-        "place: the effect on the next predictions, and on the last ones of the sequence."
+        "place: the effect on the next predictions, and on the last ones of the sequence. In "
+        "models that look ahead, also the effect on predictions k steps before the token: all that "
+        "is named `ahead`; what bears no such name is about the past."
     )
     reading: ClassVar[str] = (
         f"Where the curve falls below {HORIZON_BITS} bits, single tokens no longer matter to the "
@@ -75,18 +77,30 @@ class Position(Probe):
             "last": found.by_place(last),
             "places": np.tile(found.places, (len(last), 1)),
             "null": found.null,
+            **_ahead(found),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
         null = Null("the same tokens put back", float(evidence["null"].mean()))
         metrics = _metrics(evidence["kl"], self.distance, null, self.seed)
         metrics |= _thirds(evidence["last"], null, self.seed)
+        tables = [_by_distance(evidence, self.seed), _by_position(evidence, self.seed)]
+        if "kl_ahead" in evidence:
+            ahead = _metrics(evidence["kl_ahead"], self.distance, null, self.seed)
+            metrics |= {f"{name}_ahead": each for name, each in ahead.items()}
+            tables.append(_by_distance_ahead(evidence, self.seed))
         return Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
             key="horizon",
-            series=(_by_distance(evidence, self.seed), _by_position(evidence, self.seed)),
+            series=tuple(tables),
         )
+
+
+def _ahead(found: Replaced) -> Evidence:
+    """Of predictions before the tokens, in models that look ahead."""
+    ahead = found.ahead
+    return {} if ahead is None else {"kl_ahead": ahead[..., KL], "top_ahead": ahead[..., TOP]}
 
 
 def _metrics(
@@ -151,11 +165,22 @@ def _horizon(curves: Float[np.ndarray, "rows distances"]) -> Float[np.ndarray, "
 
 
 def _headline(metrics: dict[str, Estimate], distance: int) -> str:
+    past = _sentence(metrics, distance)
+    if "horizon_ahead" not in metrics:
+        return past
+    ahead = {name: metrics[f"{name}_ahead"] for name in ("horizon", "at_distance")}
+    return f"{past} Ahead: {_sentence(ahead, distance, 'after', 'earlier')}"
+
+
+def _sentence(
+    metrics: dict[str, Estimate], distance: int, side: str = "before", when: str = "later"
+) -> str:
+    """`side` is where tokens stand, `when` the predictions that they move."""
     horizon, there = metrics["horizon"], metrics["at_distance"]
     if horizon.value is None:
         return f"{horizon.reason[0].upper()}{horizon.reason[1:]}."
     if horizon.value == 0:
-        return "No token before the present one moves the prediction."
+        return f"No token {side} the present one moves the prediction."
     at = (
         f" At distance {distance} it moves it by {there.value:.2g} bits."
         if there.value is not None
@@ -163,7 +188,7 @@ def _headline(metrics: dict[str, Estimate], distance: int) -> str:
     )
     return (
         f"One replaced token moves the prediction by {HORIZON_BITS} bits or more "
-        f"up to {horizon.value:.0f} steps later.{at}"
+        f"up to {horizon.value:.0f} steps {when}.{at}"
     )
 
 
@@ -177,6 +202,17 @@ def _by_distance(evidence: Evidence, seed: int) -> Series:
         "n": [count] * distances,
     }
     return Series.of("position", table, {"distance": "steps"})
+
+
+def _by_distance_ahead(evidence: Evidence, seed: int) -> Series:
+    count, distances = evidence["kl_ahead"].shape
+    table: dict[str, object] = {
+        "distance": range(distances),
+        **columns(evidence["kl_ahead"], "kl_bits", "", seed=seed),
+        "top_changed": evidence["top_ahead"].mean(0),
+        "n": [count] * distances,
+    }
+    return Series.of("position-ahead", table, {"distance": "steps"})
 
 
 def _by_position(evidence: Evidence, seed: int) -> Series:

@@ -7,7 +7,7 @@ from typing import Any
 from seqprobe.checkpoints.contents import Contents, unwrapped
 from seqprobe.checkpoints.layouts import litgpt
 from seqprobe.checkpoints.layouts.cover import covering
-from seqprobe.checkpoints.layouts.huggingface_refusals import refusal
+from seqprobe.checkpoints.layouts.huggingface_refusals import answers_once, refusal
 from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.pickles.opaque import shown
 
@@ -19,6 +19,7 @@ TASKS = {
     "ForSequenceClassification": "sequence",
 }
 _TEMPLATE = "seqprobe.checkpoints.templates.huggingface:HuggingFace"
+_BY_PREFIX = "seqprobe.checkpoints.templates.huggingface:Classifier"
 _LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _BASES = {  # the attribute that holds everything but the head; `model` for all others
     "transformer": {
@@ -55,11 +56,15 @@ def recognise(contents: Contents) -> Layout | Named | None:
         return refused
     tables = {name for name in contents.weights if _is_table(name, contents)}
     plain = {new: old for new, old in unwrapped(contents.weights).items() if old not in tables}
+    once = answers_once(task, contents.weights)
     layout = Layout(
         f"transformers {architecture}",
-        _TEMPLATE,
+        _BY_PREFIX if once else _TEMPLATE,
         settings={"config": _inert(config), "architecture": architecture, "task": task},
-        names={old: f"model.{place}" for place, old in _placed(plain, kind).items()},
+        names={
+            old: f"{'module' if once else 'model'}.{place}"
+            for place, old in _placed(plain, kind).items()
+        },
         ignored=frozenset(tables),
         vocab_size=config["vocab_size"],
         predicts_tokens=task == "next token",

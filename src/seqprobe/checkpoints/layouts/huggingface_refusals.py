@@ -51,9 +51,9 @@ def refusal(
     return None
 
 
-def _pooled(folder: Folder) -> bool:
-    scores = any(name.endswith("score.weight") for name in folder.weights)
-    return folder.task == "sequence" and not scores
+def answers_once(task: str | None, weights: Mapping[str, TensorSpec]) -> bool:
+    """Whether it pools its text into one answer, instead of scoring every step."""
+    return task == "sequence" and not any(name.endswith("score.weight") for name in weights)
 
 
 def _sees_what_comes(folder: Folder) -> bool:
@@ -106,11 +106,6 @@ _REASONS: tuple[tuple[Callable[[Folder], bool], str, str], ...] = (
         lambda folder: folder.task is None,
         "outputs per step of a language model, or of a classifier of tokens or sequences",
         "Give the whole model with its head, or --model pkg.module:factory.",
-    ),
-    (
-        _pooled,
-        "an answer per step: it answers once, after reading the whole text in both directions",
-        _FACTORY,
     ),
     (
         _experts,

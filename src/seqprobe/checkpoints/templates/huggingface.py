@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seqprobe.checkpoints.templates.with_cache import WithCache
 from seqprobe.errors import ModelError
+from seqprobe.models.by_prefix import ByPrefix
 from seqprobe.models.carrying import CACHES
 
 Task = Literal["next token", "tokens", "sequence"]
@@ -65,6 +66,16 @@ def _taken(part: nn.Module, cache: Any, position_ids: Tensor | None) -> dict[str
     given = {"use_cache": True, "position_ids": position_ids, **dict.fromkeys(CACHES, cache)}
     names = inspect.signature(part.forward).parameters
     return {name: value for name, value in given.items() if name in names and value is not None}
+
+
+class Classifier(ByPrefix):
+    """Tokens to what an encoder answers when its text ends at a step, read anew up to there.
+
+    Arguments and errors as for `HuggingFace`. No token that closes a text is put behind it.
+    """
+
+    def __init__(self, config: Mapping[str, Any], architecture: str, task: Task) -> None:
+        super().__init__(_built(config, architecture, task))
 
 
 def _built(config: Mapping[str, Any], architecture: str, task: Task) -> Any:

@@ -19,8 +19,13 @@ def changes(observation: Observation) -> Read:
 
     All against the plain predictions. Where the next token has no loss, its change is NaN; so is
     what would be infinite.
+
+    Raises:
+        NotApplicable: there is no prediction but a number.
     """
     plain = _plain(observation)
+    if observation.frequencies is not None and plain.shape[-1] == 1:
+        raise NotApplicable("the model gives one number per step, and no distribution to compare")
     loss = None if why_no_loss(observation) else loss_change(observation)
 
     def read(

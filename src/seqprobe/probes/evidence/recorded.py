@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +14,7 @@ from seqprobe.contracts import Evidence, Observation
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 
-ALL = "all states"
+ALL, AHEAD = "all states", "ahead "
 MOST = 2**26
 """Numbers to keep of the states of all sequences."""
 WIDE, WIDEST = 1024, 4096
@@ -61,6 +61,25 @@ def narrowed(
 def _directions(width: int, count: int) -> Float[Tensor, "width count"]:
     generator = torch.Generator().manual_seed(width)
     return torch.randn(width, count, generator=generator) / width**0.5
+
+
+def turned(observation: Observation, sequences: int) -> Evidence:
+    """What `recorded` gives of the sequences read from their ends: ahead lies behind.
+
+    Nothing of models that do not look ahead.
+    """
+    if observation.causal:
+        return {}
+    states = {site: state.flip(1) for site, state in observation.states.items()}
+    around = replace(observation, inputs=observation.inputs.flip(1), states=states)
+    return {f"{AHEAD}{name}": rows for name, rows in recorded(around, sequences).items()}
+
+
+def ahead(evidence: Evidence) -> Evidence:
+    """The part of the evidence that `turned` gave."""
+    return {
+        name.removeprefix(AHEAD): rows for name, rows in evidence.items() if name.startswith(AHEAD)
+    }
 
 
 def _parts(observation: Observation) -> list[tuple[str, Float[Tensor, "batch time _"]]]:

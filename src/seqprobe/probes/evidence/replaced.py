@@ -1,4 +1,4 @@
-"""One token replaced by another one, and what that does to every later prediction."""
+"""One token replaced by another one, and what that does to every other prediction."""
 
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ PLACES, NEAR = 16, 8
 class Replaced(NamedTuple):
     """Effects (as in `changes`) k steps after each edit, NaN beyond the end of the sequence.
 
+    `before` are those k steps before each edit, NaN beyond the start; of causal models there are
+    none, and no such distance.
+
     They count as much as a free draw of the token would change it. Each edit falls on the same
     stretch of every sequence, at or before its `latest` step. `null` is the KL divergence when the
     same tokens are put back.
@@ -26,6 +29,7 @@ class Replaced(NamedTuple):
     latest: Int[np.ndarray, " edits"]
     effects: Float[np.ndarray, "batch edits time measures"]
     null: Float[np.ndarray, " batch"]
+    before: Float[np.ndarray, "batch edits distances measures"]
 
     @property
     def window(self) -> int:
@@ -38,6 +42,13 @@ class Replaced(NamedTuple):
         early = self.latest + self.window < self.effects.shape[2]
         mean: np.ndarray = self.effects[:, early, : self.window].mean(1)
         return mean
+
+    @property
+    def ahead(self) -> Float[np.ndarray, "batch distances measures"] | None:
+        """The same of predictions before the edits; None of causal models."""
+        late = np.concatenate([[0], self.latest[:-1] + 1]) + 1 >= self.window
+        mean: np.ndarray = self.before[:, late, : self.window].mean(1)
+        return mean if mean.shape[1] else None
 
     @property
     def on_the_last(self) -> Float[np.ndarray, "batch edits"]:
@@ -77,13 +88,36 @@ def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
     steps, others, weights = _drawn(observation, seed, exact)
     same = tokens.gather(1, steps[:, :1].to(tokens.device)).cpu()
     every, put = torch.cat([steps, steps[:, :1]], dim=1), torch.cat([others, same], dim=1)
-    read = reruns.continued(_pieces(tokens, every, put), changes(observation))
-    read = read.unflatten(0, every.shape)
-    found, null = read[:, :-1] * weights.to(read)[..., None, None], read[:, -1, :, KL].nanmean(1)
+    pieces = _pieces(tokens, every, put)
+    whole = pieces if observation.causal else _whole(tokens, pieces)
+    read = reruns.continued(whole, changes(observation)).unflatten(0, every.shape)
+    null, read = read[:, -1, :, KL].nanmean(1), read[:, :-1] * weights.to(read)[..., None, None]
+    found = (read, read[:, :, :0]) if observation.causal else _both_ways(read, steps)
     latest = np.arange(steps.shape[1]) if exact else _bounds(tokens.shape[1])[1:] - 1
-    return Replaced(
-        steps.numpy(), latest, found.double().cpu().numpy(), null.double().cpu().numpy()
-    )
+    after, before = (each.double().cpu().numpy() for each in found)
+    return Replaced(steps.numpy(), latest, after, null.double().cpu().numpy(), before)
+
+
+def _whole(tokens: Int[Tensor, "batch time"], pieces: Pieces) -> Pieces:
+    """The whole sequences, with what the first token of each piece puts in its place."""
+    inputs = tokens[pieces.sequences]
+    inputs[torch.arange(len(inputs), device=inputs.device), pieces.starts] = pieces.inputs[:, 0]
+    return Pieces(pieces.sequences, torch.zeros_like(pieces.starts), inputs)
+
+
+def _both_ways(
+    read: Float[Tensor, "batch edits time measures"], steps: Int[Tensor, "batch edits"]
+) -> tuple[Float[Tensor, "batch edits time measures"], Float[Tensor, "batch edits time measures"]]:
+    """From what was read step by step: so many steps after each edit, and before it."""
+    time = read.shape[2]
+
+    def at(places: Int[Tensor, "batch edits time"]) -> Float[Tensor, "batch edits time measures"]:
+        places = places.to(read.device)[..., None]
+        chosen = read.gather(2, places.clamp(0, time - 1).expand_as(read))
+        return chosen.where((places >= 0) & (places < time), torch.nan)
+
+    distances = torch.arange(time)
+    return at(steps[..., None] + distances), at(steps[..., None] - distances)
 
 
 def _bounds(time: int) -> Int[np.ndarray, " bounds"]:
