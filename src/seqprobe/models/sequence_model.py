@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -28,6 +28,7 @@ from seqprobe.models.trace import trace
 
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
+Predicts = Literal["next", "values", "classes"]
 
 
 class SequenceModel:
@@ -43,10 +44,13 @@ class SequenceModel:
         features: width of real-valued inputs, for modules that take no tokens.
         sites: dotted names of modules whose output (batch, time, width) is a state to observe,
             in addition to the recurrent layers and attention blocks that are found.
+        predicts: what the outputs of a module for real-valued inputs are: the `next` inputs, other
+            `values`, or scores of `classes`. Without it they are taken for the next inputs where
+            they predict them better than their mean does, else for other values.
 
     Raises:
         ModelError: the module cannot be run, or returns no output per step.
-        UsageError: a site is no module of the model.
+        UsageError: a site is no module of the model; `predicts` does not fit it.
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class SequenceModel:
         vocab_size: int | None = None,
         features: int | None = None,
         sites: Sequence[str] = (),
+        predicts: Predicts | None = None,
     ) -> None:
         self.module = module
         self.features = features
+        self.predicts = _possible(predicts, features)
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
         self.trained_length: int | None = None
@@ -68,6 +74,8 @@ class SequenceModel:
         if vocab_size is None and self.embedding:
             self.vocab_size = self._embedding().num_embeddings
         self.time_first, self.mixes_batch_rows = self._orientation()
+        if features and predicts == "next" and (said := self(tokens).shape[-1]) > features:
+            raise _no_prediction(predicts, f"{said} outputs for {features} features")
 
     def __call__(self, inputs: Inputs) -> Outputs:
         """The plain forward, in evaluation mode, without gradients."""
@@ -357,6 +365,23 @@ class SequenceModel:
             assert self.vocab_size is not None
             edited[row, position] = (step + 1) % self.vocab_size
         return edited
+
+
+def _possible(predicts: Predicts | None, features: int | None) -> Predicts | None:
+    if predicts is None or (features and predicts in get_args(Predicts)):
+        return predicts
+    raise _no_prediction(predicts, f"features={features}")
+
+
+def _no_prediction(predicts: str, got: str) -> UsageError:
+    return UsageError(
+        "this cannot be what the model predicts",
+        where="SequenceModel",
+        got=f"predicts={predicts!r}, {got}",
+        expected="for real-valued inputs: next, with no more outputs than features, values, or "
+        "classes",
+        do="Leave predicts out, or give features=... as well.",
+    )
 
 
 def _smallest_embedding(module: nn.Module) -> int | None:

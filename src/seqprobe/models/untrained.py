@@ -26,7 +26,11 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
         for part in module.modules():
             _set_back(part)
     return SequenceModel(
-        module, vocab_size=model.vocab_size, features=model.features, sites=model.asked_sites
+        module,
+        vocab_size=model.vocab_size,
+        features=model.features,
+        sites=model.asked_sites,
+        predicts=model.predicts,
     )
 
 
