@@ -110,7 +110,7 @@ def test_real_valued_inputs_get_the_probes_that_apply():
     report = seqprobe.analyze(zoo.leaky(0.5), **asked)
     assert report["gradient-decay"].metrics["at_distance"].value == pytest.approx(0.5**4, rel=1e-5)
     assert report["capacity"].status == "not applicable"
-    assert "needs tokens" in report["capacity"].headline
+    assert "needs symbols" in report["capacity"].headline
     with pytest.raises(UsageError, match="reads real-valued features"):
         seqprobe.analyze(zoo.leaky(0.5), data="stdlib")
 

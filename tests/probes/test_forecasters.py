@@ -64,8 +64,8 @@ def column(found, name, table=0):
 
 def holds(found, truth):
     """Noise and draws come from 32 sequences, in which variances are off by some hundredths."""
-    assert found.value == pytest.approx(truth, rel=0.12)
-    assert found.low < found.value < found.high
+    assert 0.92 * found.low < truth < 1.08 * found.high
+    assert found.high - found.low < 0.5 * truth
 
 
 @pytest.mark.usefixtures("double")
@@ -219,7 +219,7 @@ def test_nothing_is_concluded_from_a_memoryless_regressor(data, limit):
 def test_the_report_says_steps_and_names_the_noise():
     model = lag_forecaster(LAG)
     report = seqprobe.analyze(
-        model, data=f"synthetic:lag-{LAG}", probes=("context", "window"), length=64, limit=16,
+        model, data=f"synthetic:lag-{LAG}", probes=("context", "window"), length=64, limit=32,
         distance=20,
     )  # fmt: skip
     check = report["context"]

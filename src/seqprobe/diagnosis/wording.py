@@ -14,7 +14,8 @@ _TOKEN = re.compile(r"\b([Tt])oken(s?)\b")
 
 def in_steps(said: T) -> T:
     """The same with steps for tokens, in all its words and units but not in names."""
-    return _in_steps(said)
+    worded: T = _in_steps(said)
+    return worded
 
 
 def _in_steps(said: Any) -> Any:
@@ -45,5 +46,6 @@ def of_noise(readout: Readout) -> str:
     )
     return (
         "Real-valued outputs are taken for means of independent normal distributions. The standard "
-        f"deviation of each, {over}, is {how}. It is measured once, and intervals take it for known."
+        f"deviation of each, {over}, is {how}. It is measured once; intervals take it for "
+        "known."
     )
