@@ -140,10 +140,11 @@ def peak(report: Report, probe: str, column: str, lag: int) -> str:
 def row(made: Trained) -> str:
     """One line of the table."""
     report = measured(made)
+    forecasts = any(step.step.startswith("predicts") for step in report.model.verification)
     noise = report["position"].method.partition("deviation of each, ")[2].partition(",")[0]
     finding = next((f.statement for f in report.findings if f.rule.startswith("look-back")), "")
     return (
-        f"| {made.name} | {made.lag} | {made.steps:,} | {noise} "
+        f"| {made.name} | {made.lag} | {made.steps:,} | {noise if forecasts else 'not learned'} "
         f"| {peak(report, 'position', 'kl_bits', made.lag)} "
         f"| {peak(report, 'bottleneck', 'lower_bound', made.lag)} | {finding} |"
     )
@@ -168,6 +169,11 @@ def main() -> None:
     )
     for made in all_trained():
         print(row(made), flush=True)
+    print(
+        "\nWhere the lag is learned it is where the use is. Attention fetches the one value, and a "
+        "recurrence carries all values on their way, so that it stores the neighbours as well. "
+        "`not learned`: the report takes the outputs for no forecasts."
+    )
 
 
 if __name__ == "__main__":
