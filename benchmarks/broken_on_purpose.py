@@ -1303,12 +1303,6 @@ BREAKS = (
             ),
             ("estimators/readout", "estimators/test_readout", "low > EXPLAINED", "explained > 0"),
             (
-                "estimators/readout",
-                "estimators/test_readout",
-                "apart.where(scale > 0, torch.inf)",
-                "apart.nan_to_num(0.0)",
-            ),
-            (
                 "estimators/information/regression",
                 "estimators/information/test_regression",
                 "(1 - adjusted).maximum((1 - told) / (1 - noise))",
