@@ -222,7 +222,8 @@ def forecasts() -> Iterator[Row]:
         )  # fmt: skip
         kept = np.array(report.table("bottleneck").column("lower_bound"), dtype=float)[lag:]
         held = np.array(report.table("bottleneck").column("low"), dtype=float)[:lag]
-        used, lost = np.array([lag_influence()]), lag_influence() / 2 * min(lag - 1, 32) / 32
+        used = np.array([lag_influence()])
+        lost = used / 2 * min(lag - 1, 32) / 32
         yield name, "position", "0.81 / (0.19 ln 2) bits at lag - 1", *_worst(there, used)
         yield name, "position", "0 elsewhere", *_worst(elsewhere, np.zeros(len(elsewhere)))
         yield name, "context.effective_length", "the lag", *_worst(needs, np.array([lag]))
