@@ -299,7 +299,7 @@ BREAKS = (
     _probe("context", "steps - length + 1, length", "steps - length, length"),
     _probe("context", "for kind in (LOSS, KL)", "for kind in (LOSS, LOSS)"),
     _evidence("changes", "inputs.roll(-1, dims=1)", "inputs"),
-    _evidence("changes", "kl_bits(before, after)", "kl_bits(after, before)"),
+    _evidence("changes", "compared.kl(before, after)", "compared.kl(after, before)"),
     _evidence("changes", "if not observation.causal", "if False"),
     _evidence(
         "copying", "_without(losses) - losses[..., COPY]", "losses[..., COPY] - _without(losses)"
@@ -1319,6 +1319,80 @@ BREAKS = (
         "probes/test_carry_over",
         '"carry-over.chunk_error"',
         '"carry-over.equivalence_error"',
+    ),
+    *(
+        _in(f"{file}.py", test, old, new)
+        for file, test, old, new in (
+            (
+                "probes/evidence/predicting",
+                "probes/test_forecasters",
+                "(apart / self.noise.to(apart))",
+                "(apart / self.noise.to(apart).mean())",
+            ),
+            (
+                "probes/evidence/predicting",
+                "probes/test_forecasters",
+                ".where(apart != 0, 0.0)",
+                "",
+            ),
+            (
+                "probes/evidence/predicting",
+                "probes/test_forecasters",
+                "(2 * math.log(2))",
+                "math.log(2)",
+            ),
+            (
+                "probes/evidence/replaced",
+                "probes/test_forecasters",
+                "values[torch.from_numpy(generator.integers(len(values), size=count))]",
+                "values[:count]",
+            ),
+            (
+                "probes/order",
+                "probes/test_forecasters",
+                "tokens[torch.from_numpy(generator.permutation(len(tokens)))]",
+                "tokens",
+            ),
+            (
+                "runner/observe",
+                "probes/test_forecasters",
+                "range(min(SOME, self.needs.sequences))",
+                "range(1)",
+            ),
+            (
+                "estimators/readout",
+                "estimators/test_readout",
+                "inputs[:, half + 1 :]",
+                "inputs[:, half:-1]",
+            ),
+            ("estimators/readout", "estimators/test_readout", "low > EXPLAINED", "explained > 0"),
+            (
+                "estimators/information/regression",
+                "estimators/information/test_regression",
+                "(1 - adjusted).maximum((1 - told) / (1 - noise))",
+                "(1 - adjusted)",
+            ),
+            ("sequences/lagged", "sequences/test_lagged", "math.sqrt(1 - PHI**2) * new", "new"),
+            (
+                "diagnosis/look_back",
+                "diagnosis/test_look_back",
+                "min(steps or 0, given)",
+                "(steps or 0)",
+            ),
+            (
+                "diagnosis/look_back",
+                "diagnosis/test_look_back",
+                'case.family != "memoryless"',
+                "True",
+            ),
+            (
+                "diagnosis/context",
+                "diagnosis/test_look_back",
+                "if case.real or needed is None",
+                "if needed is None",
+            ),
+            ("diagnosis/wording", "diagnosis/test_look_back", "b([Tt])oken(s?)", "([Tt])oken(s?)"),
+        )
     ),
 )
 

@@ -23,6 +23,7 @@ from seqprobe.probes.bottleneck_on_data import BottleneckOnData
 from seqprobe.reference import layers, zoo
 from seqprobe.reference.attention_circuits import fading_attention
 from seqprobe.reference.convolutions import convolutions
+from seqprobe.reference.forecasters import lag_forecaster, lag_influence
 from seqprobe.reference.linear_recurrences import FORMS, diagonal, diagonal_bits
 from seqprobe.reference.min_recurrences import MINIMAL, constant_gate, constant_gate_factor
 
@@ -259,6 +260,40 @@ def use() -> Iterator[Row]:
         yield name, f"{probe}.{metric}", words, *_worst(np.array([found]), np.array([truth]))
 
 
+def forecasts() -> Iterator[Row]:
+    """The best forecasters of series with a known lag; numbers of bits are sampled."""
+    for lag in (12, 48):
+        name, model = f"lag-{lag} forecaster", lag_forecaster(lag)
+        report = seqprobe.analyze(
+            model, data=f"synthetic:lag-{lag}", length=256, limit=256, distance=lag,
+            probes=("position", "context", "order", "carry-over", "bottleneck"),
+        )  # fmt: skip
+        curve = np.array(report.table("position").column("kl_bits"), dtype=float)
+        there, elsewhere = curve[[lag - 1]], np.delete(curve, lag - 1)
+        needs, gain, span = (
+            np.array([report[probe].metrics[metric].value])
+            for probe, metric in (
+                ("context", "effective_length"), ("carry-over", "gain_bits"), ("order", "span")
+            )
+        )  # fmt: skip
+        kept = np.array(report.table("bottleneck").column("lower_bound"), dtype=float)[lag:]
+        held = np.array(report.table("bottleneck").column("low"), dtype=float)[:lag]
+        used = np.array([lag_influence()])
+        lost = used / 2 * min(lag - 1, 32) / 32
+        yield name, "position", "0.81 / (0.19 ln 2) bits at lag - 1", *_worst(there, used)
+        yield name, "position", "0 elsewhere", *_worst(elsewhere, np.zeros(len(elsewhere)))
+        yield name, "context.effective_length", "the lag", *_worst(needs, np.array([lag]))
+        yield name, "order.span", "the lag", *_worst(span, np.array([lag]))
+        yield name, "carry-over.gain_bits", "half of it, lag - 1 times", *_worst(gain, lost)
+        yield (
+            name,
+            "bottleneck",
+            "over 5 bits for k < lag",
+            *_worst(np.minimum(held, 5), 5 + 0 * held),
+        )
+        yield name, "bottleneck", "0 bits for k >= lag", *_worst(kept, np.zeros(len(kept)))
+
+
 def storage() -> Iterator[Row]:
     """Lower bounds in bits; they may lie below the truth, not above."""
     for depth, symbols in ((5, 8), (12, 4)):
@@ -360,7 +395,7 @@ def main(words: list[str]) -> None:
     print(f"Made by `python benchmarks/ledger.py` with torch {torch.__version__}.\n")
     print("| model | probe | truth | largest shortfall | largest excess |\n|---|---|---|---|---|")
     parts = (gradients, spectra, linear_recurrences, paths, causal_convolutions, costs)
-    for part in (*parts, influence, use, storage, capacities):
+    for part in (*parts, influence, use, forecasts, storage, capacities):
         if words and part.__name__ not in words:
             continue
         for model, probe, truth, under, over in part():

@@ -18,6 +18,7 @@ from seqprobe.models.costs import Costs
 from seqprobe.models.interventions import Interventions
 from seqprobe.models.own_passes import OwnPasses
 from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.runner.observe import readout_of
 from seqprobe.sequences.streams import IidStream, NoiseStream, SampledStream, Stream
 
 Show = Callable[..., Measurement]
@@ -108,6 +109,8 @@ def _observe(
         from_embeddings=partial(model.from_embeddings, inputs),
         jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
         frequencies=frequencies,
+        values=inputs.flatten(0, 1) if model.features else None,
+        readout=readout_of(model, inputs) if model.features and needs.rerun else None,
         alphabet=alphabet,
         mixers=model.mixers(time) if needs.mixing else (),
         costs=Costs(model) if needs.costs else None,

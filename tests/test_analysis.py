@@ -106,11 +106,11 @@ def test_without_data_the_model_writes_its_own_text():
 
 
 def test_real_valued_inputs_get_the_probes_that_apply():
-    asked = {"length": 64, "limit": 8, "distance": 4, "probes": ("gradient-decay", "position")}
+    asked = {"length": 64, "limit": 8, "distance": 4, "probes": ("gradient-decay", "capacity")}
     report = seqprobe.analyze(zoo.leaky(0.5), **asked)
     assert report["gradient-decay"].metrics["at_distance"].value == pytest.approx(0.5**4, rel=1e-5)
-    assert report["position"].status == "not applicable"
-    assert "needs tokens" in report["position"].headline
+    assert report["capacity"].status == "not applicable"
+    assert "needs symbols" in report["capacity"].headline
     with pytest.raises(UsageError, match="reads real-valued features"):
         seqprobe.analyze(zoo.leaky(0.5), data="stdlib")
 

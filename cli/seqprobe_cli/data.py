@@ -21,7 +21,9 @@ def list_data() -> None:
     click.echo("  stdlib           source text of this Python's standard library, likewise")
     click.echo("  synthetic:iid    independent, equally likely tokens")
     click.echo("  synthetic:copy   the same, the second half repeating the first")
-    click.echo("  (none)           text that the model itself writes")
+    click.echo("  synthetic:lag-48 for models that read real values: x_t = 0.9 x_{t-48} + noise;")
+    click.echo("                   any other lag likewise")
+    click.echo("  (none)           text that the model itself writes; noise for real values")
     click.echo("Bundled checkpoints:")
     for path, card in checkpoints():
         click.echo(

@@ -19,7 +19,8 @@ fail_on = click.option(
 _OPTIONS = (
     click.option(
         "--data",
-        help="Text file, folder, `stdlib`, or synthetic:iid, synthetic:copy.  "
+        help="Text file, folder, `stdlib`, or synthetic:iid, synthetic:copy; series of numbers, or "
+        "synthetic:lag-48, for models that read these.  "
         "[default: text that the model itself writes]",
     ),
     click.option(

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import Literal
 
 import torch
 
-from seqprobe.contracts import Finding, Status
+from seqprobe.contracts import Finding, Measurement, Readout, Status
 from seqprobe.diagnosis.case import Case, Demands
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.diagnosis.verdict import verdict
+from seqprobe.diagnosis.wording import in_steps, of_noise
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
     FLOOR,
@@ -26,6 +28,7 @@ from seqprobe.records import (
     Verification,
 )
 from seqprobe.report import Report
+from seqprobe.runner.observe import SOME, readout_of
 from seqprobe.runner.outcome import Outcome
 from seqprobe.runner.run import Run
 from seqprobe.sequences.streams import Stream
@@ -61,9 +64,17 @@ def assemble(
         dtypes=record.stored or record.dtypes,
         length=length,
         predicts=None if bits is None or floor is None else bits < floor,
+        real=model.features is not None,
     )
-    findings = diagnose(case)
-    checks = tuple(_check(outcome, findings) for outcome in result.outcomes)
+    findings, read_out = diagnose(case), _readout(model, data, result, length)
+    summary = verdict(case, findings)
+    if case.real:
+        findings, summary = in_steps(findings), in_steps(summary)
+        measured = {id: in_steps(measurement) for id, measurement in measured.items()}
+    checks = tuple(
+        _worded(_check(outcome, measured.get(outcome.probe.id), findings), outcome, case, read_out)
+        for outcome in result.outcomes
+    )
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
@@ -74,11 +85,12 @@ def assemble(
             verification=(
                 *record.verification,
                 *_steps(result, bits, floor, _judged(record)),
+                *_predicting(read_out),
                 *_swept(model, case),
             ),
         ),
         data=_data_record(data, result, length, floor),
-        verdict=_verdict(verdict(case, findings), findings, checks),
+        verdict=_verdict(summary, findings, checks),
         findings=findings,
         checks=checks,
         figures=tuple(_figure(check) for check in checks if check.figures),
@@ -90,8 +102,35 @@ def assemble(
     )
 
 
-def _check(outcome: Outcome, findings: Sequence[Finding]) -> Check:
-    probe, measurement = type(outcome.probe), outcome.measurement
+def _readout(model: SequenceModel, data: Stream, result: Run, length: int) -> Readout | None:
+    """As it was for probes that rerun the model on the data; None where there were none."""
+    fed = [each for each in result.outcomes if each.probe.needs.rerun and each.measurement]
+    if not fed or model.features is None:
+        return None
+    numbers = range(min(SOME, max(map(_seen, fed))))
+    return readout_of(model, data.take(numbers, length).to(model.device))
+
+
+def _predicting(readout: Readout | None) -> list[Verification]:
+    """That real-valued outputs are predictions."""
+    if readout is None or not readout.says:
+        return []
+    said = f"{readout.explained:.1%} of their variance explained"
+    status: Literal["passed", "failed"] = "passed" if readout.explained > 0 else "failed"
+    return [Verification("predicts the next inputs better than their mean does", status, said)]
+
+
+def _worded(check: Check, outcome: Outcome, case: Case, readout: Readout | None) -> Check:
+    """Real values are no tokens, and their noise is told."""
+    if not case.real:
+        return check
+    if readout and check.metrics and outcome.probe.needs.rerun:
+        check = replace(check, method=f"{check.method} {of_noise(readout)}")
+    return in_steps(check)
+
+
+def _check(outcome: Outcome, measurement: Measurement | None, findings: Sequence[Finding]) -> Check:
+    probe = type(outcome.probe)
     if outcome.error:
         return Check.without_result(probe, "error", outcome.error)
     if outcome.not_applicable:

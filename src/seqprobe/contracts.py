@@ -406,6 +406,20 @@ class Carrying(Protocol):
 
 
 @dataclass(frozen=True)
+class Readout:
+    """How real-valued outputs are compared: as means of independent normal distributions.
+
+    `noise` holds the standard deviation for each output. `says` holds the feature whose next value
+    each output predicts; it is empty where outputs are something else, so that they have no loss.
+    `explained` is the share of the variance of these features that they explain.
+    """
+
+    noise: Float[Tensor, " outputs"]
+    says: tuple[int, ...] = ()
+    explained: float = math.nan
+
+
+@dataclass(frozen=True)
 class Observation:
     """One batch of sequences seen passing through the model.
 
@@ -418,8 +432,10 @@ class Observation:
     sequences at another length, drawn anew where the source has no more of them, up to `longest`
     steps, if that is not None. `attempt` tries a length, `trained_length` is the one in training,
     where that is known, and `carrying` is how states go from call to call. `frequencies` is how
-    often each token occurs in the stream, `texts` what it stands for, where that is known. `mixers`
-    belong to sequences of their own length.
+    often each token occurs in the stream, `texts` what it stands for, where that is known. Real
+    values have `values` in their place, to draw others from: inputs of many steps of the stream.
+    `readout` is how outputs are compared that are no scores of classes. `mixers` belong to
+    sequences of their own length.
 
     Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
     sequence alone, and there are, besides, `loss_gradients` and `state_norms`: by site, (batch,
@@ -448,6 +464,8 @@ class Observation:
     jacobian: Jacobian | None = None
     frequencies: Float[Tensor, " vocab"] | None = None
     texts: Sequence[str] | None = None
+    values: Float[Tensor, "values features"] | None = None
+    readout: Readout | None = None
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None

@@ -31,6 +31,7 @@ def fingerprint(
         **{name: metadata.version(name) for name in ("seqprobe", "torch", "numpy")},
         "checkpoint": record.sha256,
         "parameters of the model": _of_state(model.module),
+        "what it predicts": str(model.predicts),
         "device": model.device.type,
         "data": f"{data.source}, {data.sha256}, {_of_tensor(data.take([0], longest))}",
         "probes and their versions": _of_plan(passes),

@@ -161,25 +161,39 @@ def test_reading_on_equals_a_full_run(name):
         assert found[row, length:].isnan().all()
 
 
-def test_real_valued_inputs_are_read_on_too():
-    rnn = nn.GRU(3, 8, batch_first=True)
+class Regressor(nn.Module):
+    """Real values into recurrences, through a layer of their own or not, or into attention."""
 
-    class Module(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rnn, self.head = rnn, nn.Linear(8, 2)
+    def __init__(self, kind="GRU", first=None):
+        super().__init__()
+        self.first, self.head = first or nn.Identity(), nn.Linear(8, 2)
+        made = {"attention": lambda: _Block("causal"), "GRU": lambda: nn.GRU(3, 8, 2)}
+        self.mixer = made.get(kind, lambda: getattr(nn, kind)(8 if first else 3, 8))()
 
-        def forward(self, x):
-            return self.head(self.rnn(x)[0])
+    def forward(self, x):
+        x = self.first(x)
+        if isinstance(self.mixer, nn.RNNBase):
+            return self.head(self.mixer(x.transpose(0, 1))[0].transpose(0, 1))
+        return self.head(self.mixer(x))
 
-    model = SequenceModel(Module().eval(), features=3)
-    assert quickest(model, TIME) is FromStates
-    inputs = model.example(5, TIME)
-    found = Interventions(model, inputs).continued(
-        Pieces(torch.tensor([1]), torch.tensor([4]), inputs[2:3, 4:]), every_output
-    )
-    truth = model(torch.cat([inputs[1:2, :4], inputs[2:3, 4:]], dim=1))[:, 4:]
-    assert torch.allclose(found, truth, atol=1e-6)
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (Regressor, FromStates),
+        (lambda: Regressor("LSTM"), FromStates),
+        (lambda: Regressor("RNN", nn.Linear(3, 8)), FullRun),
+        (lambda: Regressor("attention", nn.Linear(3, 8)), FromCache),
+    ],
+)
+def test_real_valued_inputs_are_read_on_too(make, kind):
+    model = SequenceModel(make().eval(), features=3)
+    assert quickest(model, TIME) is kind
+    inputs, given = model.example(5, TIME), pieces(model)
+    found = Interventions(model, inputs).continued(given, every_output)
+    truth = FullRun(model, inputs).outputs(given, 0)
+    inside = given.starts[:, None] + torch.arange(9) < TIME
+    assert torch.allclose(found[inside], next(truth).outputs[inside], atol=1e-6)
 
 
 def test_a_piece_that_changes_nothing_gives_the_plain_outputs():

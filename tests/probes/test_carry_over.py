@@ -49,7 +49,7 @@ def test_a_linear_state_goes_on_and_fades_as_a_to_the_k(show, a):
     assert "`state`" in measured.headline
     left = table(measured, "carry-over-washout")
     assert left["left"][:12] == pytest.approx(a ** left["distance"][:12], rel=1e-9)
-    assert measured.metrics["washout_rate"].value == pytest.approx(-math.log(a), rel=1e-5)
+    assert measured.metrics["washout_rate"].value == pytest.approx(-math.log(a), rel=1e-4)
     steps = measured.metrics["washout_steps"]
     assert steps.value == pytest.approx(math.log(1e-3) / math.log(a), rel=1e-6)
     assert steps.null.value == 0
@@ -275,7 +275,7 @@ def test_leaks_are_found_and_nothing_else_is_told(show, bug, rule, why):
 def test_real_valued_inputs_have_a_washout_and_no_loss(show):
     measured = show(zoo.leaky(0.8), CarryOver())
     assert measured.metrics["washout_rate"].value == pytest.approx(-math.log(0.8), rel=0.02)
-    assert "predicts no tokens" in measured.metrics["gain_bits"].reason
+    assert "do not predict the next ones" in measured.metrics["gain_bits"].reason
     assert "every call starts empty" in measured.metrics["equivalence_error"].reason
     assert rules(measured) == set()
 

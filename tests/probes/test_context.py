@@ -146,7 +146,7 @@ def test_outputs_that_are_no_tokens_have_a_divergence_alone(observe):
     measured = Context(5).update(observe(model, Context(5), range(16), 64)).compute()
     known, unknown = measured.metrics["effective_length_kl"], measured.metrics["effective_length"]
     assert known.value is not None
-    assert unknown.reason == "the outputs are no predictions of tokens"
+    assert unknown.reason == "the outputs do not predict the inputs"
     assert measured.metrics["copied_bits"].value is None
     assert "KL divergence alone" in measured.headline
 

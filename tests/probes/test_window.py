@@ -106,7 +106,7 @@ def test_a_fading_memory_is_lost_to_rounding(show, a):
     assert above == pytest.approx(np.log(16 * eps) / np.log(a), abs=4 / -np.log(a))
     assert above < reach < np.log(eps / 1e4) / np.log(a)
     assert "no more than rounding does" in measured.headline
-    assert "predicts no tokens" in measured.metrics["extrapolation_ratio"].reason
+    assert "do not predict the next ones" in measured.metrics["extrapolation_ratio"].reason
 
 
 def test_memoryless_reaches_nothing_and_loses_nothing(show):

@@ -233,6 +233,7 @@ def finite(model: SequenceModel, bad: Sequence[str], tensors: int) -> tuple[Sequ
         vocab_size=model.vocab_size,
         features=model.features,
         sites=model.asked_sites,
+        predicts=model.predicts,
     )
     said = f"The outputs are not finite: NaN or infinity in {len(bad)} of {tensors} tensors."
     return zeros, said

@@ -25,7 +25,8 @@ class Case:
 
     `family` as in `SequenceModel`; `nonfinite` names tensors with NaN or infinity; `dtypes` are the
     number types of its weights. `length` is that of the sequences. `predicts`: whether it predicts
-    the data better than token frequencies alone; None where that is not known.
+    the data better than token frequencies alone; None where that is not known. `real`: whether it
+    reads real values.
     """
 
     measurements: Mapping[str, Measurement]
@@ -36,6 +37,7 @@ class Case:
     dtypes: tuple[str, ...] = ()
     length: int = 0
     predicts: bool | None = None
+    real: bool = False
 
     @property
     def reach(self) -> Estimate | None:

@@ -17,7 +17,7 @@ def context_unused(case: Case) -> Iterator[Finding]:
         case.estimate("context.share_of_length"),
     )
     worth = case.estimate("context.bits_from_context")
-    if needed is None or share is None or not above(worth, 0.0):
+    if case.real or needed is None or share is None or not above(worth, 0.0):
         return
     asked, mostly = below(needed, case.distance), below(share, UNUSED_SHARE)
     if not (asked or mostly):
@@ -149,7 +149,7 @@ def order_unused(case: Case) -> Iterator[Finding]:
         status="info",
         statement=f"Beyond the last {beyond.value:.0f} tokens, shuffling the past costs less than "
         "a tenth of what dropping it does.",
-        consequence="What lies there is used as a bag of words: which words, not their order.",
+        consequence="What lies there is used as a bag: what is in it counts, not its order.",
         metric="order_unused_beyond",
         evidence=beyond,
         threshold=f"shuffling below {MORE:.0%} of perplexity, and its interval below 10% of "

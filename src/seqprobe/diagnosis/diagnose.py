@@ -11,6 +11,7 @@ from seqprobe.diagnosis import (
     costs,
     demands,
     gradients,
+    look_back,
     reach,
     spectrum,
     storage,
@@ -26,8 +27,8 @@ ORDER: tuple[Status, ...] = (
 )  # fmt: skip
 _RULES: tuple[Rule, ...] = (
     *demands.RULES, *weights.RULES, *reach.RULES, *gradients.RULES, *spectrum.RULES, *storage.RULES,
-    *use.RULES, *context.RULES, *window.RULES, *carry_over.RULES, *attention.RULES,
-    *training.RULES, *costs.RULES,
+    *use.RULES, *context.RULES, *look_back.RULES, *window.RULES, *carry_over.RULES,
+    *attention.RULES, *training.RULES, *costs.RULES,
 )  # fmt: skip
 
 

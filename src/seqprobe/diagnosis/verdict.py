@@ -95,7 +95,8 @@ def verdict(case: Case, findings: Sequence[Finding]) -> str:
     if not sights:
         return ""
     ahead = _ahead(case, sights[0].metric)
-    said = sights[0].said() + (ahead or _kept(case, sights))
+    said = _looked_back(findings) or sights[0].said()
+    said += ahead or _kept(case, sights)
     start = f"{UNTRAINED}: {said}" if case.predicts is False else said[0].upper() + said[1:]
     there = _at_distance(case, {finding.rule for finding in findings}, sights[0].metric)
     return f"{start}; {'looking back, ' if ahead else ''}{there}."
@@ -119,6 +120,12 @@ def _sight(case: Case, metric: str, side: str = "") -> _Sight | None:
         return None
     steps = found.low if found.value is None else found.value
     return None if steps is None else _Sight(metric, round(steps), found.value is None)
+
+
+def _looked_back(findings: Sequence[Finding]) -> str:
+    """What a forecaster makes of the steps that it is given, where that is little."""
+    unused = (found for found in findings if found.rule == "look-back-unused")
+    return next((f"the{found.statement[3:-1]}" for found in unused), "")
 
 
 def _kept(case: Case, sights: Sequence[_Sight]) -> str:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ SITES = 8
 """Blocks whose states are observed, besides those that the user names."""
 Inputs = Int[Tensor, "batch time"] | Float[Tensor, "batch time features"]
 Outputs = Float[Tensor, "batch time classes"]
+Predicts = Literal["next", "values", "classes"]
 
 
 class SequenceModel:
@@ -48,10 +49,13 @@ class SequenceModel:
             in addition to the recurrent layers and attention blocks that are found.
         head: which output is measured, where the module returns several per step: its key, its
             field, or its place in a tuple ("1"); without it the logits, or else the first.
+        predicts: what the outputs of a module for real-valued inputs are: the `next` inputs, other
+            `values`, or scores of `classes`. Without it they are taken for the next inputs where
+            they predict them better than their mean does, else for other values.
 
     Raises:
         ModelError: the module cannot be run, or returns no such output per step.
-        UsageError: a site is no module of the model.
+        UsageError: a site is no module of the model; `predicts` does not fit it.
     """
 
     def __init__(
@@ -62,9 +66,11 @@ class SequenceModel:
         features: int | None = None,
         sites: Sequence[str] = (),
         head: str | None = None,
+        predicts: Predicts | None = None,
     ) -> None:
         self.module = module
         self.features, self.head = features, head
+        self.predicts = _possible(predicts, features)
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
         self.trained_length: int | None = None
@@ -74,6 +80,8 @@ class SequenceModel:
         if vocab_size is None and self.embedding:
             self.vocab_size = self._embedding().num_embeddings
         self.time_first, self.mixes_batch_rows = self._orientation()
+        if features and predicts == "next" and (said := self(tokens).shape[-1]) > features:
+            raise _no_prediction(predicts, f"{said} outputs for {features} features")
 
     def __call__(self, inputs: Inputs) -> Outputs:
         """The plain forward, in evaluation mode, without gradients."""
@@ -384,6 +392,23 @@ class SequenceModel:
             assert self.vocab_size is not None
             edited[row, position] = (step + 1) % self.vocab_size
         return edited
+
+
+def _possible(predicts: Predicts | None, features: int | None) -> Predicts | None:
+    if predicts is None or (features and predicts in get_args(Predicts)):
+        return predicts
+    raise _no_prediction(predicts, f"features={features}")
+
+
+def _no_prediction(predicts: str, got: str) -> UsageError:
+    return UsageError(
+        "this cannot be what the model predicts",
+        where="SequenceModel",
+        got=f"predicts={predicts!r}, {got}",
+        expected="for real-valued inputs: next, with no more outputs than features, values, or "
+        "classes",
+        do="Leave predicts out, or give features=... as well.",
+    )
 
 
 def _smallest_embedding(module: nn.Module) -> int | None:

@@ -31,6 +31,7 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
         features=model.features,
         sites=model.asked_sites,
         head=model.head,
+        predicts=model.predicts,
     )
 
 

@@ -109,10 +109,10 @@ class Bottleneck(Probe):
 
     def measure(self, evidence: Evidence) -> Measurement:
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
-        symbols = len(alphabet) > 0
-        sites, series = (
-            self._of_symbols(seen, alphabet, evidence) if symbols else (self._of_noise(seen), ())
-        )
+        sites, series = self._sites(seen, alphabet), tuple[Series, ...]()
+        if len(alphabet):
+            sites += self._of_the_cache(seen, alphabet, evidence)
+            series = self._effort(seen, alphabet)
         metrics = sites[0].metrics(self.distance)
         back = Measurement(
             headline=_headline(metrics, self.distance),
@@ -127,17 +127,7 @@ class Bottleneck(Probe):
         self, back: Measurement, evidence: Evidence, alphabet: torch.Tensor
     ) -> Measurement:
         """Of what lies ahead as of a past, in the first site alone."""
-        seen = Recorded.of(ahead(evidence))
-        site, state = next(iter(seen.sites.items()))
-        if len(alphabet):
-            read, classes = torch.searchsorted(alphabet, seen.read), len(alphabet)
-            bits = decodable_bits(
-                state, seen.lagged(read), classes, effort=self.effort,
-                chances=torch.full((classes,), 1 / classes), seed=self.seed,
-            )  # fmt: skip
-        else:
-            bits = normal_bits(state, seen.lagged(seen.read.float()), seed=self.seed)
-        kept = Kept.of(site, state, bits)
+        kept = self._sites(Recorded.of(ahead(evidence)), alphabet, most=1)[0]
         metrics = kept.metrics(self.distance)
         return replace(
             back,
@@ -147,37 +137,44 @@ class Bottleneck(Probe):
             warnings=tuple(dict.fromkeys((*back.warnings, *kept.warnings))),
         )
 
-    def _of_noise(self, seen: Recorded) -> list[Kept]:
-        """Of real-valued inputs, at all sites."""
-        noise = seen.lagged(seen.read.float())
+    def _sites(self, seen: Recorded, alphabet: torch.Tensor, most: int | None = None) -> list[Kept]:
+        """What each site keeps, or the first few of them."""
         return [
-            Kept.of(site, seen.width(site), state, normal_bits(state, noise, seed=self.seed))
-            for site, state in seen.sites.items()
+            Kept.of(site, seen.width(site), state, self._bits(seen, alphabet, state))
+            for site, state in [*seen.sites.items()][:most]
         ]
 
-    def _of_symbols(
+    def _bits(
+        self, seen: Recorded, alphabet: torch.Tensor, state: Float[torch.Tensor, "_ _ width"]
+    ) -> DecodedBits:
+        """About symbols of the alphabet, or about noise where there are none."""
+        if not len(alphabet):
+            return normal_bits(state, seen.lagged(seen.read.float()), seed=self.seed)
+        past = seen.lagged(torch.searchsorted(alphabet, seen.read))
+        return decodable_bits(state, past, len(alphabet), effort=self.effort, **self._how(alphabet))
+
+    def _of_the_cache(
         self, seen: Recorded, alphabet: torch.Tensor, evidence: Evidence
-    ) -> tuple[list[Kept], tuple[Series, ...]]:
-        """At all sites; and, where full effort is asked for, how hard they are to read."""
-        read, classes = torch.searchsorted(alphabet, seen.read), len(alphabet)
-        past, chances = seen.lagged(read), torch.full((classes,), 1 / classes)
-        how: dict[str, Any] = {"chances": chances, "seed": self.seed}
+    ) -> list[Kept]:
+        if "cache" not in evidence:
+            return []
+        cache, read = torch.from_numpy(evidence["cache"]), torch.searchsorted(alphabet, seen.read)
+        own = read[:, -cache.shape[1] :, None]
+        bits = decodable_bits(cache, own, len(alphabet), effort="linear", **self._how(alphabet))
+        site = "with the cache of all positions"
+        return [Kept.everywhere(site, cache, bits, seen.lagged(read))]
 
-        def bits(state: torch.Tensor) -> DecodedBits:
-            return decodable_bits(state, past, classes, effort=self.effort, **how)
-
-        sites = [
-            Kept.of(site, seen.width(site), state, bits(state))
-            for site, state in seen.sites.items()
-        ]
-        if "cache" in evidence:
-            cache = torch.from_numpy(evidence["cache"])
-            own = read[:, -cache.shape[1] :, None]
-            bits = decodable_bits(cache, own, classes, effort="linear", **how)
-            sites.append(Kept.everywhere("with the cache of all positions", cache, bits, past))
+    def _effort(self, seen: Recorded, alphabet: torch.Tensor) -> tuple[Series, ...]:
+        """Where it is asked for, how hard the symbols are to read."""
         if self.effort != "full":
-            return sites, ()
-        return sites, (_readability(online_code(seen.together, past, classes, **how)),)
+            return ()
+        past = seen.lagged(torch.searchsorted(alphabet, seen.read))
+        code = online_code(seen.together, past, len(alphabet), **self._how(alphabet))
+        return (_readability(code),)
+
+    def _how(self, alphabet: torch.Tensor) -> dict[str, Any]:
+        classes = len(alphabet)
+        return {"chances": torch.full((classes,), 1 / classes), "seed": self.seed}
 
 
 def _readability(code: OnlineCode) -> Series:

@@ -49,9 +49,9 @@ class Context(Probe):
         "every length, are made again from the last tokens alone, the present one included, "
         "beginning with a fresh state; they are held against those made from all that came "
         "before. The effective length is the smallest one from which on the perplexity is at "
-        f"most {MORE:.0%} higher. Copies: a piece of random tokens stands after itself, or after "
-        "another piece, with random tokens between; what its second appearance gains is the "
-        "difference of its loss."
+        f"most {MORE:.0%} higher. Copies, of symbols alone: a piece of random tokens stands after "
+        "itself, or after another piece, with random tokens between; what its second appearance "
+        "gains is the difference of its loss."
     )
     reading: ClassVar[str] = (
         "Where the curve meets the line, more context is worth nothing on this data. The KL "
@@ -75,7 +75,7 @@ class Context(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True, tokens=True)
+        return Needs(stream="data", rerun=True)
 
     def observe(self, observation: Observation) -> Evidence:
         looking_back_only(observation)
@@ -179,7 +179,7 @@ class _Curve:
 
     @property
     def _unknown(self) -> str:
-        return "the outputs are no predictions of tokens" if np.isnan(self.rows).all() else ""
+        return "the outputs do not predict the inputs" if np.isnan(self.rows).all() else ""
 
 
 def _table(evidence: Evidence, seed: int) -> Series:

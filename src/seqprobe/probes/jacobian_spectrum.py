@@ -141,7 +141,8 @@ def _signs(width: int) -> Float[Tensor, "directions width"]:
     """Random directions of length one; the mean square of what they give estimates the norm."""
     generator = torch.Generator().manual_seed(width)
     drawn = torch.randint(2, (DIRECTIONS, width), generator=generator)
-    return (2.0 * drawn - 1) / width**0.5
+    signs: Tensor = (2.0 * drawn - 1) / width**0.5
+    return signs
 
 
 def _doubling(longest: int) -> list[int]:

@@ -64,7 +64,7 @@ class Locality(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True, tokens=True, sequences=self.sequences)
+        return Needs(stream="data", rerun=True, sequences=self.sequences)
 
     def as_baseline(self) -> Probe:
         return replace(self, sequences=8)

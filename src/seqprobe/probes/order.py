@@ -33,6 +33,7 @@ from seqprobe.probes.evidence.changes import (
     unchanged,
 )
 from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
+from seqprobe.probes.evidence.replaced import drawn_values
 
 PLACES = 2
 SHARE = 0.1
@@ -57,11 +58,11 @@ class Order(Probe):
     )
     reading: ClassVar[str] = (
         f"The span ends where shuffling costs less than {MORE:.0%} of perplexity. Where dropping "
-        f"costs much and shuffling less than {SHARE:.0%} of that, words are used there and their "
+        f"costs much and shuffling less than {SHARE:.0%} of that, tokens are used there and their "
         "order is not. Replacing against shuffling shows what their identity is worth."
     )
     limits: ClassVar[str] = (
-        "Shuffled text is unlike anything seen in training: where shuffling costs more than "
+        "Shuffled sequences are unlike anything seen in training: where shuffling costs more than "
         "dropping it disturbs, and says nothing about order. Nothing further back than the place "
         "is seen, which is in the second quarter of the sequence."
     )
@@ -74,7 +75,7 @@ class Order(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True, tokens=True)
+        return Needs(stream="data", rerun=True)
 
     def observe(self, observation: Observation) -> Evidence:
         looking_back_only(observation)
@@ -85,7 +86,7 @@ class Order(Probe):
         parted = _Parted.at(observation, read, places, generators)
         distances = self._distances(most)
         curves = {
-            "shuffle": parted.before(np.random.Generator.permutation, most),
+            "shuffle": parted.before(_shuffled, most),
             "drop": parted.dropped(most),
             "replace": parted.before(_drawn_from(observation), most),
         }
@@ -114,7 +115,7 @@ class Order(Probe):
         )
 
 
-Change = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+Change = Callable[[np.random.Generator, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -161,16 +162,16 @@ class _Parted:
         for distance in distances:
             pieces = cut_out(self.observation, self.sequences, self.places, distance)
             count = torch.full_like(self.places, distance - 1)
-            shuffled = self._edited(pieces, count, np.random.Generator.permutation)
+            shuffled = self._edited(pieces, count, _shuffled)
             found.append(self._run.continued(shuffled, self.read, last=1)[:, 0])
         return torch.cat(found, dim=1).cpu().numpy()
 
     def _edited(self, pieces: Pieces, counts: Int[Tensor, " rows"], change: Change) -> Pieces:
         """The first tokens of each piece changed."""
-        inputs = pieces.inputs.cpu().numpy().copy()
+        inputs = pieces.inputs.cpu().clone()
         for row, count, generator in zip(inputs, counts.tolist(), self.generators, strict=True):
             row[:count] = change(generator, row[:count])
-        return replace(pieces, inputs=torch.from_numpy(inputs).to(pieces.inputs.device))
+        return replace(pieces, inputs=inputs.to(pieces.inputs.device))
 
     @property
     def _run(self) -> Interventions:
@@ -178,12 +179,20 @@ class _Parted:
         return self.observation.interventions
 
 
+def _shuffled(generator: np.random.Generator, tokens: Tensor) -> Tensor:
+    return tokens[torch.from_numpy(generator.permutation(len(tokens)))]
+
+
 def _drawn_from(observation: Observation) -> Change:
     """Other tokens, drawn by how often each occurs."""
+    if (values := observation.values) is not None:
+        return lambda generator, tokens: drawn_values(values, generator, len(tokens))
     assert observation.frequencies is not None
     chances = observation.frequencies.double().cpu().numpy()
     chances = chances / chances.sum()
-    return lambda generator, tokens: generator.choice(len(chances), len(tokens), p=chances)
+    return lambda generator, tokens: torch.from_numpy(
+        generator.choice(len(chances), len(tokens), p=chances)
+    ).to(tokens)
 
 
 def _up_to_next(

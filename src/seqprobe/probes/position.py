@@ -64,7 +64,7 @@ class Position(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True, tokens=True)
+        return Needs(stream="data", rerun=True)
 
     def observe(self, observation: Observation) -> Evidence:
         found = replaced(observation, self.seed, exact=self.exact)

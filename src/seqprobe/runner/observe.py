@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from seqprobe.contracts import Mixer, Needs, Observation
+from seqprobe.contracts import Mixer, Needs, Observation, Readout
 from seqprobe.errors import NotApplicable
+from seqprobe.estimators.readout import readout
 from seqprobe.models.attempts import Attempts
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.carrying import Carrying
@@ -17,6 +19,9 @@ from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.models.sweep import Sweep
 from seqprobe.sequences import streams
+
+SOME = 32
+"""Sequences that tell what real values are like, whatever the batches are."""
 
 
 class Observed(NamedTuple):
@@ -71,9 +76,18 @@ class Observer:
     def _mixers(self) -> tuple[Mixer, ...]:
         return self.model.mixers(self.needs.length) if self.needs.mixing else ()
 
+    @cached_property
+    def _some(self) -> Tensor:
+        return self.inputs(range(min(SOME, self.needs.sequences)))
+
+    @cached_property
+    def _readout(self) -> Readout | None:
+        return readout_of(self.model, self._some)
+
     def _shared(self, numbers: Sequence[int], inputs: Tensor) -> dict[str, Any]:
         """What does not depend on states and gradients."""
         model, needs = self.model, self.needs
+        real = model.features is not None and needs.rerun
         return {
             "sequences": numbers,
             "inputs": inputs,
@@ -87,6 +101,8 @@ class Observer:
             "carrying": Carrying(model),
             "frequencies": self.stream.frequencies,
             "texts": self.stream.texts,
+            "values": self._some.flatten(0, 1) if real else None,
+            "readout": self._readout if real else None,
             "alphabet": self.alphabet,
             "mixers": self._mixers,
             "costs": Costs(model) if needs.costs else None,
@@ -101,6 +117,18 @@ class Observer:
             return self.model.derivatives(inputs, states=self.needs.states), ""
         except NotApplicable as reason:
             return None, str(reason)
+
+
+def readout_of(model: SequenceModel, inputs: Tensor) -> Readout | None:
+    """How its outputs are compared; None where they are scores of classes.
+
+    Each sequence is read alone, since the last bits depend on the size of a batch.
+    """
+    if model.features is None or model.predicts == "classes":
+        return None
+    outputs = torch.cat([model(each) for each in inputs.split(1)])
+    may = model.predicts if model.causal else "values"
+    return readout(inputs.cpu(), outputs.cpu(), may)
 
 
 def _difference(probed: Tensor, plain: Tensor) -> float:

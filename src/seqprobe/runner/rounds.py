@@ -196,5 +196,5 @@ class Rounds:
 def _obstacle(model: SequenceModel, needs: Needs) -> str:
     """Why a probe cannot be served by this model at all."""
     if needs.tokens and model.features:
-        return "needs tokens; this model reads real-valued features"
+        return "needs symbols; this model reads real-valued features"
     return ""

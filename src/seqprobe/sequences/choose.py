@@ -11,6 +11,7 @@ from seqprobe.errors import UsageError
 from seqprobe.sequences.corpus import Corpus, read_corpus
 from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
 from seqprobe.sequences.labelled_rows import DELIMITERS
+from seqprobe.sequences.lagged import LaggedStream, lag_named
 from seqprobe.sequences.series import SeriesStream
 from seqprobe.sequences.series_files import read_series
 from seqprobe.sequences.streams import (
@@ -76,16 +77,19 @@ def corpus_named(data: str) -> Corpus:
 
 def noise_for(
     data: str | None, features: int, dtype: torch.dtype, seed: int
-) -> NoiseStream | SeriesStream:
-    """For models that read real-valued features: noise, or the user's own series."""
+) -> NoiseStream | LaggedStream | SeriesStream:
+    """For models that read real-valued features: noise, a known lag, or the user's own series."""
     if data is None:
         return NoiseStream(features, dtype, seed)
+    if lag := lag_named(data):
+        return LaggedStream(lag, features, dtype, seed)
     path = Path(data)
     if path.suffix not in SERIES or isinstance(labelled := read_labelled(path), LabelledText):
         raise UsageError(
             "the model reads real-valued features, not tokens",
             got=f"data {data!r}",
-            expected=f"series of numbers ({', '.join(SERIES)}), or no data: noise is fed",
+            expected=f"series of numbers ({', '.join(SERIES)}), synthetic:lag-48 or any other lag, "
+            "or no data: noise is fed",
             do="Leave the data out, or give such a file.",
         )
     series = labelled.series if labelled else read_series(path)

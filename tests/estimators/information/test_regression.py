@@ -77,3 +77,14 @@ def test_what_is_not_finite_has_no_bits():
     assert found.verdicts == ("not estimable",) * 2
     assert found.estimates()[0].value is None
     assert "infinite" in found.reasons[0]
+
+
+@pytest.mark.parametrize("features", [1, 2])
+def test_a_state_that_holds_inputs_to_the_last_digit_holds_many_bits_of_each(features):
+    """A shift register: more than any noise of a thousandth lets through, and nothing beyond it."""
+    x = torch.randn(32, 108, features, generator=torch.Generator().manual_seed(0))
+    past = torch.stack([x[:, 8 - k : 108 - k] for k in range(6)], dim=2)
+    found = normal_bits(past[:, :, :3].flatten(2), past)
+    assert (found.low[:3] > 5 * features).all()
+    assert (found.estimate[:3] < 20 * features).all()
+    assert (found.low[3:] <= found.band[3:]).all()

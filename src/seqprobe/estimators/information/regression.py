@@ -71,7 +71,7 @@ def _gains(
     gains = states.new_empty(inputs.shape[:2])
     for own, part in zip(each, folds.parts, strict=True):
         gains[part] = _Prediction.fit(total - own).gain(states[part], inputs[part])
-    return gains, -0.5 * torch.log1p(-_Prediction.fit(total).squared).sum(-1)
+    return gains, -0.5 * _Prediction.fit(total).spread.log().sum(-1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class _Products(Sums):
 
     count: int
     total: Float[Tensor, " width"]
+    inputs: Float[Tensor, "lags features"]
     gram: Float[Tensor, "width width"]
     cross: Float[Tensor, "lags features width"]
     squares: Float[Tensor, "lags features features"]
@@ -90,12 +91,12 @@ class _Products(Sums):
     ) -> "_Products":
         cross = (inputs.flatten(1).T @ states).unflatten(0, inputs.shape[1:])
         squares = torch.einsum("rlf,rlg->lfg", inputs, inputs)
-        return cls(len(states), states.sum(0), states.T @ states, cross, squares)
+        return cls(len(states), states.sum(0), inputs.sum(0), states.T @ states, cross, squares)
 
 
 @dataclass(frozen=True)
 class _Prediction:
-    """Of each canonical coordinate of the input, with its squared correlation.
+    """Of each canonical coordinate of the input, and how far off it is, squared.
 
     Inputs are measured by their own covariance in these rows: near a correlation of 1 even a
     variance that is off by a hundredth would count.
@@ -104,14 +105,19 @@ class _Prediction:
     mean: Float[Tensor, " width"]
     weight: Float[Tensor, "lags features width"]
     axes: Float[Tensor, "lags features features"]
-    squared: Float[Tensor, "lags features"]
+    spread: Float[Tensor, "lags features"]
     log_scale: Float[Tensor, " lags"]
 
     @classmethod
     def fit(cls, products: _Products) -> "_Prediction":
-        """By the Cholesky factor of the states; chance correlations are taken off."""
+        """By the Cholesky factor of the states; chance correlations are taken off.
+
+        The spread is never below that of the residuals: where states hold the inputs to the last
+        digit, correlations of 1 are beyond what the sums of products can tell.
+        """
         mean, count = products.total / products.count, products.count
-        root = cholesky(products.gram / count - torch.outer(mean, mean))
+        covariance = products.gram / count - torch.outer(mean, mean)
+        root = cholesky(covariance)
         scale = torch.linalg.cholesky(products.squares / count)
         cross = torch.linalg.solve_triangular(scale, products.cross / count, upper=False)
         whitened = whiten(root, cross)
@@ -121,7 +127,11 @@ class _Prediction:
         shrunk = (adjusted / squared)[..., None] * (axes.mT @ whitened)
         weight = whiten(root.T.contiguous(), shrunk, upper=True)
         turned = torch.linalg.solve_triangular(scale.mT, axes, upper=True)
-        return cls(mean, weight, turned, adjusted, scale.diagonal(dim1=1, dim2=2).log().sum(-1))
+        middle = (products.inputs / count)[..., None] * mean
+        apart = torch.einsum("lfw,lfg->lgw", products.cross / count - middle, turned)
+        told = 2 * (weight * apart).sum(-1) - ((weight @ covariance) * weight).sum(-1)
+        spread = (1 - adjusted).maximum((1 - told) / (1 - noise)).clamp(min=1e-9)
+        return cls(mean, weight, turned, spread, scale.diagonal(dim1=1, dim2=2).log().sum(-1))
 
     def gain(
         self, states: Float[Tensor, "rows width"], inputs: Float[Tensor, "rows lags features"]
@@ -129,7 +139,6 @@ class _Prediction:
         """Log-density of the inputs given the states, less that without them."""
         coordinates = torch.einsum("rlf,lfg->rlg", inputs, self.axes)
         told = ((states - self.mean) @ self.weight.flatten(0, 1).T).view_as(coordinates)
-        spread = (1 - self.squared).clamp(min=1e-9)
-        error = (coordinates - told).square() / spread
+        error = (coordinates - told).square() / self.spread
         before = inputs.square().sum(-1)
-        return 0.5 * (before - (spread.log() + error).sum(-1)) - self.log_scale
+        return 0.5 * (before - (self.spread.log() + error).sum(-1)) - self.log_scale

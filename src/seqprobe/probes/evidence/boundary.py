@@ -8,12 +8,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Pieces, Series
-from seqprobe.estimators.effects import surprisal_bits
 from seqprobe.estimators.spans import log_spaced, span_columns, span_means
 from seqprobe.probes.evidence.over_sequences import estimated, estimated_mean
+from seqprobe.probes.evidence.predicting import predictions
 
 PLACES, FIRST = 4, 32
-HELPS, ROUNDING = 0.01, 16
+HELPS = 0.01
 
 Gains = Float64[np.ndarray, "sequences steps"]
 
@@ -30,15 +30,15 @@ def gains(observation: Observation) -> Evidence:
     """
     assert observation.interventions is not None
     tokens, run = observation.inputs, observation.interventions
+    compared = predictions(observation)
     time, half = tokens.shape[1], tokens.shape[1] // 2
     steps = half - 1  # the last token of the sequences has no next one
-    carried = surprisal_bits(run.plain[:, :-1].double(), tokens[:, 1:])
-    largest = run.plain.abs().where(run.plain.isfinite(), 0).amax((1, 2)).double()
-    rounding = ROUNDING * torch.finfo(run.plain.dtype).eps * largest[:, None]
+    carried = compared.loss(run.plain[:, :-1].double(), tokens[:, 1:])
+    rounding = compared.rounding(run.plain[:, :-1], tokens[:, 1:])
 
     def read(outputs: Tensor, sequences: Tensor, at: Tensor) -> Tensor:
         targets = tokens[sequences[:, None], (at + 1).clamp(max=time - 1)]
-        return surprisal_bits(outputs.double(), targets).unsqueeze(-1)
+        return compared.loss(outputs.double(), targets).unsqueeze(-1)
 
     def gain(start: int, *, kept: bool) -> np.ndarray:
         rows = torch.arange(len(tokens), device=tokens.device)

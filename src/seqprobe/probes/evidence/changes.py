@@ -7,9 +7,8 @@ from torch import Tensor
 
 from seqprobe.contracts import Observation, Pieces, Read
 from seqprobe.errors import NotApplicable
-from seqprobe.estimators.effects import kl_bits, surprisal_bits, top_changed
 from seqprobe.estimators.precise import precise
-from seqprobe.probes.evidence.predicting import why_no_loss
+from seqprobe.probes.evidence.predicting import predictions, why_no_loss
 
 LOSS, KL, TOP = range(3)
 
@@ -17,13 +16,13 @@ LOSS, KL, TOP = range(3)
 def changes(observation: Observation) -> Read:
     """Reads the change of the loss and the KL divergence, in bits, and that of the likeliest token.
 
-    All against the plain predictions. Where the next token has no loss, its change is NaN; so is
+    All against the plain predictions. Where the next input has no loss, its change is NaN; so is
     what would be infinite.
 
     Raises:
         NotApplicable: there is no prediction but a number.
     """
-    plain = _plain(observation)
+    plain, compared = _plain(observation), predictions(observation)
     if observation.frequencies is not None and plain.shape[-1] == 1:
         raise NotApplicable("the model gives one number per step, and no distribution to compare")
     loss = None if why_no_loss(observation) else loss_change(observation)
@@ -34,7 +33,7 @@ def changes(observation: Observation) -> Read:
         steps: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time measures"]:
         before, after = plain[sequences[:, None], steps], precise(outputs)
-        kl, top = kl_bits(before, after), top_changed(before, after)
+        kl, top = compared.kl(before, after), compared.top_changed(before, after)
         lost = loss(outputs, sequences, steps)[..., 0] if loss else torch.full_like(kl, torch.nan)
         return finite(torch.stack([lost, kl, top.to(kl)], dim=-1))
 
@@ -45,12 +44,12 @@ def loss_change(observation: Observation) -> Read:
     """Reads the change of the loss alone; it takes less time where there are many tokens.
 
     Raises:
-        NotApplicable: the next token has no loss.
+        NotApplicable: the next input has no loss.
     """
     if why := why_no_loss(observation):
         raise NotApplicable(f"there is no loss on the next token: {why}")
-    following = observation.inputs.roll(-1, dims=1)
-    losses = surprisal_bits(_plain(observation), following)
+    following, compared = observation.inputs.roll(-1, dims=1), predictions(observation)
+    losses = compared.loss(_plain(observation), following)
     losses[:, -1] = torch.nan
 
     def read(
@@ -59,7 +58,7 @@ def loss_change(observation: Observation) -> Read:
         steps: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time 1"]:
         at = sequences[:, None], steps
-        return finite(surprisal_bits(precise(outputs), following[at]) - losses[at])[..., None]
+        return finite(compared.loss(precise(outputs), following[at]) - losses[at])[..., None]
 
     return read
 

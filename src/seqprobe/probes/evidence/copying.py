@@ -24,12 +24,13 @@ def copied(
 ) -> Evidence:
     """Loss of a piece of random tokens after itself and after two others, by distance.
 
-    Nothing where the next token has no loss, tokens are all the same, or the sequences
-    are too short.
+    Nothing where inputs are real values, the next token has no loss, tokens are all the same, or
+    the sequences are too short.
     """
-    assert observation.frequencies is not None
+    if observation.frequencies is None or why_no_loss(observation):
+        return {}
     support = observation.frequencies.nonzero()[:, 0].cpu()
-    if why_no_loss(observation) or len(support) < 2:
+    if len(support) < 2:
         return {}
     time = observation.inputs.shape[1]
     length = min(COPIED, time // 4)

@@ -2,14 +2,14 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 from torch import Tensor
 
 from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
 from seqprobe.errors import ModelError
-from seqprobe.estimators.effects import surprisal_bits
 from seqprobe.estimators.spans import log_spaced, span_columns
 from seqprobe.probes.evidence.over_sequences import estimated
+from seqprobe.probes.evidence.predicting import predictions
 
 SHORTEST = 16
 NOTHING = "the same within the trained length"
@@ -38,7 +38,7 @@ def enough(length: int, trained: int) -> bool:
 
 def _paired(
     observation: Observation,
-    tokens: Int[Tensor, "batch time"],
+    tokens: Tensor,
     loss: Float64[np.ndarray, "batch read"],
     most: int,
 ) -> Float64[np.ndarray, "batch 2"]:
@@ -59,15 +59,14 @@ def _paired(
     return np.stack([np.concatenate(part, 1).mean(1) for part in (after_all, after_less)], axis=1)
 
 
-def _loss(
-    observation: Observation, tokens: Int[Tensor, "batch time"]
-) -> Float64[np.ndarray, "batch read"]:
+def _loss(observation: Observation, tokens: Tensor) -> Float64[np.ndarray, "batch read"]:
     """As many numbers are in memory at once as in the batch itself."""
     assert observation.rerun is not None
-    found, at_once = [], observation.inputs.numel() // tokens.shape[1]
+    compared, (batch, time) = predictions(observation), observation.inputs.shape[:2]
+    found, at_once = [], batch * time // tokens.shape[1]
     for some in tokens.split(max(1, at_once)):
         outputs = observation.rerun(some)[:, :-1].double()
-        found.append(surprisal_bits(outputs, some[:, 1:]).cpu())
+        found.append(compared.loss(outputs, some[:, 1:]).cpu())
     losses: np.ndarray = torch.cat(found).numpy()
     return losses
 

@@ -60,7 +60,8 @@ def narrowed(
 @lru_cache(8)
 def _directions(width: int, count: int) -> Float[Tensor, "width count"]:
     generator = torch.Generator().manual_seed(width)
-    return torch.randn(width, count, generator=generator) / width**0.5
+    drawn: Tensor = torch.randn(width, count, generator=generator) / width**0.5
+    return drawn
 
 
 def turned(observation: Observation, sequences: int) -> Evidence:

@@ -10,6 +10,7 @@ from torch import Tensor
 from seqprobe.contracts import Observation, Pieces
 from seqprobe.probes.evidence.changes import KL, changes
 
+Inputs = Int[Tensor, "batch _"] | Float[Tensor, "batch _ features"]
 PLACES, NEAR = 16, 8
 """Stretches of a sequence in each of which one token is replaced, and predictions at its end."""
 
@@ -86,7 +87,7 @@ def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
     tokens, reruns = observation.inputs, observation.interventions
     assert reruns is not None
     steps, others, weights = _drawn(observation, seed, exact)
-    same = tokens.gather(1, steps[:, :1].to(tokens.device)).cpu()
+    same = tokens[torch.arange(len(tokens)), steps[:, 0]][:, None].cpu()
     every, put = torch.cat([steps, steps[:, :1]], dim=1), torch.cat([others, same], dim=1)
     pieces = _pieces(tokens, every, put)
     whole = pieces if observation.causal else _whole(tokens, pieces)
@@ -98,7 +99,7 @@ def _replaced(observation: Observation, seed: int, exact: bool) -> Replaced:
     return Replaced(steps.numpy(), latest, after, null.double().cpu().numpy(), before)
 
 
-def _whole(tokens: Int[Tensor, "batch time"], pieces: Pieces) -> Pieces:
+def _whole(tokens: Inputs, pieces: Pieces) -> Pieces:
     """The whole sequences, with what the first token of each piece puts in its place."""
     inputs = tokens[pieces.sequences]
     inputs[torch.arange(len(inputs), device=inputs.device), pieces.starts] = pieces.inputs[:, 0]
@@ -125,43 +126,50 @@ def _bounds(time: int) -> Int[np.ndarray, " bounds"]:
     return np.linspace(0, time - NEAR, PLACES + 1).round().astype(int)
 
 
-def _pieces(
-    tokens: Int[Tensor, "batch time"],
-    steps: Int[Tensor, "batch edits"],
-    others: Int[Tensor, "batch edits"],
-) -> Pieces:
+def _pieces(tokens: Inputs, steps: Int[Tensor, "batch edits"], others: Inputs) -> Pieces:
     """From every step to the end of its sequence, the first token being another one."""
-    batch, time = tokens.shape
+    batch, time = tokens.shape[:2]
     starts = steps.flatten().to(tokens.device)
     rows = torch.arange(batch, device=tokens.device).repeat_interleave(steps.shape[1])
     at = starts[:, None] + torch.arange(time, device=tokens.device)
     inputs = tokens[rows[:, None], at.clamp(max=time - 1)]
-    inputs[:, 0] = others.flatten().to(inputs)
+    inputs[:, 0] = others.flatten(0, 1).to(inputs)
     return Pieces(rows, starts, inputs)
 
 
 def _drawn(
     observation: Observation, seed: int, exact: bool
-) -> tuple[Int[Tensor, "batch edits"], Int[Tensor, "batch edits"], Float[Tensor, "batch edits"]]:
+) -> tuple[Int[Tensor, "batch edits"], Inputs, Float[Tensor, "batch edits"]]:
     """At which steps, which other tokens, and how often a free draw would be another one.
 
     Drawing only other tokens and weighing by that chance has the mean of a free draw, with less
-    variance.
+    variance. Real values are drawn freely.
     """
     tokens, frequencies = observation.inputs.cpu(), observation.frequencies
-    assert frequencies is not None
     bounds = _bounds(tokens.shape[1])
     edits = bounds[-1] if exact else PLACES
-    chances = frequencies.double().cpu().numpy()
-    steps, others = (torch.empty(len(tokens), edits, dtype=torch.long) for _ in range(2))
-    weights = torch.empty(len(tokens), edits, dtype=torch.float64)
+    steps = torch.empty(len(tokens), edits, dtype=torch.long)
+    others = tokens.new_empty(len(tokens), edits, *tokens.shape[2:])
+    weights = torch.ones(len(tokens), edits, dtype=torch.float64)
+    chances = None if frequencies is None else frequencies.double().cpu().numpy()
     for row, number in enumerate(observation.sequences):
         generator = np.random.default_rng((seed, number))
         chosen = np.arange(edits) if exact else generator.integers(bounds[:-1], bounds[1:])
         steps[row] = torch.from_numpy(chosen)
+        if chances is None:
+            assert observation.values is not None
+            others[row] = drawn_values(observation.values, generator, edits)
+            continue
         for edit, present in enumerate(tokens[row, steps[row]].tolist()):
             others[row, edit], weights[row, edit] = _another(chances, present, generator)
     return steps, others, weights
+
+
+def drawn_values(
+    values: Float[Tensor, "values features"], generator: np.random.Generator, count: int
+) -> Float[Tensor, "count features"]:
+    """So many inputs of the stream, each from anywhere."""
+    return values[torch.from_numpy(generator.integers(len(values), size=count))]
 
 
 def _another(

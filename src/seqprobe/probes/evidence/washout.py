@@ -11,6 +11,7 @@ from seqprobe.contracts import Estimate, Evidence, Null, Observation, Series
 from seqprobe.estimators.bootstrap import curve_interval, number_interval, resampled_means
 from seqprobe.estimators.decay import exponential_rate, last_crossings
 from seqprobe.estimators.spans import log_spaced
+from seqprobe.probes.evidence.replaced import drawn_values
 
 WASHED, ROUNDING = 1e-3, 16
 SAME = "the same past twice"
@@ -21,7 +22,7 @@ Squares = Float64[np.ndarray, "sequences steps"]
 def distances(observation: Observation, generators: list[np.random.Generator]) -> Evidence:
     """Squared distances of outputs after two pasts, from the last token of these on.
 
-    The other past is independent tokens, as frequent as in the data, or noise. `size` is the
+    The other past is independent inputs, as frequent as in the data, or noise. `size` is the
     squared size of the outputs.
     """
     assert observation.rerun is not None
@@ -41,6 +42,8 @@ def distances(observation: Observation, generators: list[np.random.Generator]) -
 
 def _past(observation: Observation, steps: int, generator: np.random.Generator) -> Tensor:
     like = observation.inputs
+    if observation.values is not None:
+        return drawn_values(observation.values, generator, steps)
     if observation.frequencies is None:
         return torch.from_numpy(generator.standard_normal((steps, *like.shape[2:]))).to(like)
     chances = observation.frequencies.double().cpu().numpy()
