@@ -48,7 +48,7 @@ __all__ = [  # what is found belongs to the contracts, and can be read without t
 Stream = Literal["data", "iid", "loop"]
 Baseline = Literal["untrained", "iid", "data"]
 T = TypeVar("T")
-MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
+MixerKind = Literal["recurrent", "state space", "attention", "convolution", "unknown"]
 
 
 @dataclass(frozen=True)

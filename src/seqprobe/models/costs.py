@@ -102,7 +102,7 @@ class Costs:
         for path, kind in parts:
             module = self.model.module.get_submodule(path)
             own = _state_bytes(module) if kind in ("recurrent", "convolution") else 0
-            if own is None or kind == "unknown":
+            if own is None or kind in ("unknown", "state space"):
                 where = path or "the model's own code"
                 return Carried(None, None, reason=f"what {where} has to keep is unknown")
             state += own
