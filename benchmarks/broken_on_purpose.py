@@ -248,15 +248,9 @@ BREAKS = (
         "[:0] if axis is None else edited.select",
         "architectures",
     ),
-    _model("rerun", "    doubt = doubt or bool(", "    return bool(", "transformers"),
+    _model("rerun", "    doubt = doubt or bool(", "    return bool(", "architectures"),
     _model("rerun", "if (probed & ~found[:, self._probed]).any():", "if False:", "architectures"),
     _model("rerun", "else unwritten(value)", "else value", "transformers"),
-    _model(
-        "rerun",
-        "again = cls(part, args, kwargs, time, tuple(cut), returned, ())._run(torch.clone)",
-        "again = cls(part, args, kwargs, time, tuple(cut), returned, ())._run(lambda x: x)",
-        "transformers",
-    ),
     _model("mixers", "if each.module not in inside), part]", "), part]", "transformers"),
     _model(
         "mixers",
