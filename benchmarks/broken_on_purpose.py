@@ -256,7 +256,7 @@ BREAKS = (
         "mixers",
         "- {path for part in self.inner for path in part.call.attention}",
         "",
-        "transformers",
+        "architectures",
     ),
     _model(
         "state_space",

@@ -86,7 +86,9 @@ class Logits(nn.Module):
         super().__init__()
         config = transformers.AutoConfig.for_model(name, **COMMON | CONFIGURED[name])
         masked = name == "bert"
-        kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+        kind: Any = (
+            transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+        )
         self.model, self.given = kind.from_config(config), {} if masked else {"use_cache": False}
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -97,10 +99,10 @@ class Logits(nn.Module):
 class Around(nn.Module):
     """Embedding, something that mixes positions, head."""
 
-    def __init__(self, mixing: nn.Module) -> None:
+    def __init__(self, mixing: nn.Module, width: int = WIDTH) -> None:
         super().__init__()
         self.embedding, self.mixing = nn.Embedding(SYMBOLS, WIDTH), mixing
-        self.head = nn.LazyLinear(SYMBOLS)
+        self.head = nn.Linear(width, SYMBOLS)
 
     def forward(self, tokens: Tensor) -> Tensor:
         mixed = self.mixing(self.embedding(tokens))
@@ -132,7 +134,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     **{name: partial(Logits, name) for name in CONFIGURED},
     "nn.TransformerEncoder": encoder,
     "nn.LSTM both ways": lambda: Around(
-        nn.LSTM(WIDTH, WIDTH, 2, batch_first=True, bidirectional=True)
+        nn.LSTM(WIDTH, WIDTH, 2, batch_first=True, bidirectional=True), 2 * WIDTH
     ),
     "dilated convolutions": lambda: Around(Convolutions()),
 }
@@ -156,7 +158,7 @@ def measured(name: str) -> Measured:
     kinds = [mixer.kind for mixer in model.kinds]
     asked: dict[str, Any] = {"length": LENGTH, "limit": SEQUENCES, "distance": DISTANCE}
     report = seqprobe.analyze(model, data="synthetic:iid", **asked)
-    counted = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    counted: dict[str, int] = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return Measured(name, counted, report, perf_counter() - started)
 
 
@@ -192,7 +194,8 @@ def families(found: Iterable[Measured]) -> Iterator[str]:
 
 def main(names: list[str]) -> int:
     logging.disable(logging.WARNING)
-    transformers.logging.set_verbosity_error()
+    quiet: Callable[[], None] = transformers.logging.set_verbosity_error
+    quiet()
     found = []
     for name in names or MODELS:
         found.append(measured(name))

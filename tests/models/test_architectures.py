@@ -502,6 +502,17 @@ class Attended(nn.Module):
         return states + (states @ states.mT).softmax(-1) @ states
 
 
+class Averaged(nn.Module):
+    """Attention, and a running mean of what comes out of it in the model's own code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = SoftmaxAttention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return OwnCode()(self.attention(x))
+
+
 class FinalState(nn.Module):
     """The end of the sequence at every step."""
 
@@ -543,6 +554,10 @@ class TestMixersWithinMixers:
         ]
         assert model.family == "hybrid (recurrent, attention)"
         assert not model.causal
+
+    def test_what_surrounds_attention_is_none_itself(self) -> None:
+        kinds = {path: kind for path, (kind, _) in self.found(Averaged()).items()}
+        assert kinds == {"core.attention": "attention", "core": "unknown"}
 
     def test_a_summary_of_all_steps_that_is_handed_on_is_mixing(self) -> None:
         found = self.found(FinalState())
