@@ -16,8 +16,8 @@ LAWS = {
     "in chunks": (lambda n: 40 + 4 * ceil(n / 16), Fraction(1, 4), 0, 32),
 }
 LATER = {
-    "chunks longer than the shortest": (lambda n: 40 + 4 * ceil(n / 128), Fraction(1, 32), 0, 128),
-    "a recurrence beside something deeper": (lambda n: max(300, 3 * n), 3, 0, 128),
+    "chunks longer than the shortest": (lambda n: 40 + 4 * ceil(n / 64), Fraction(1, 16), 0, 64),
+    "a recurrence beside something deeper": (lambda n: max(190, 3 * n), 3, 0, 64),
     "a choice by length": (lambda n: n if n < 64 else 50, 0, 0, 64),
 }
 
@@ -45,6 +45,9 @@ def test_what_holds_only_from_some_length_on_says_so(name):
         [n * n for n in LENGTHS],
         [40, 40, 40, 40, 44],
         [40, 40, 44, 48, 48],
+        [40, 40, 40, 44, 48],
+        [40, 40, 40, 44, 52],
+        [40, 51, 70, 105],
         [100, 60, 40, 30, 25],
         [40, 47],
     ],

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -554,6 +555,13 @@ class TestMixersWithinMixers:
         ]
         assert model.family == "hybrid (recurrent, attention)"
         assert not model.causal
+
+    def test_what_holds_another_is_told_by_its_path(self) -> None:
+        inner, outer = SequenceModel(Model(Attended())).kinds
+        assert outer.holds((inner, outer))
+        assert not inner.holds((inner, outer))
+        assert replace(outer, path="").holds((inner,))
+        assert not replace(outer, path="cor").holds((inner,))
 
     def test_what_surrounds_attention_is_none_itself(self) -> None:
         kinds = {path: kind for path, (kind, _) in self.found(Averaged()).items()}

@@ -32,7 +32,7 @@ def test_attention_waits_for_nothing_that_grows(show):
     measured = show(model, SequentialDepth(), sequences=1)
     assert measured.metrics["exponent"].value == 0
     assert len(set(series(measured, "depth"))) == 1
-    assert measured.headline.endswith(": all at once, whatever the length.")
+    assert measured.headline.endswith(": all at once, the same from 8 tokens on.")
 
 
 class Recurrence(nn.Module):
@@ -76,7 +76,7 @@ def whole(decay, x):
 FORMS = {  # by token, by doubling, and how it is said
     loop: (2, 0, "step by step, 2 more for each token."),
     scan: (0, 2, "as a scan, 2 more for each doubling."),
-    whole: (0, 0, "all at once, whatever the length."),
+    whole: (0, 0, "all at once, the same from 4 tokens on."),
 }
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 Name = Literal["all at once", "as a scan", "step by step", "in chunks", "by steps and a scan"]
-FEWEST, FEWEST_MIXED = 2, 3
+FEWEST, FEWEST_MIXED = 3, 4
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Form:
 def form_of(lengths: Sequence[int], depths: Sequence[int]) -> Form | None:
     """The law that all rises follow exactly, or all from some length on.
 
-    At least two rises for a law with one number, three for one with two. None where there is none:
-    a law is not fitted.
+    At least three rises for a law with one number, four for one with two: the first few chunks may
+    rise like a scan, or like steps. None where there is none: a law is not fitted.
     """
     tokens, rises = ([b - a for a, b in pairwise(values)] for values in (lengths, depths))
     for law, fewest in ((_pure, FEWEST), (_mixed, FEWEST_MIXED)):

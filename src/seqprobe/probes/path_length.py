@@ -145,19 +145,13 @@ def _composed(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, str]:
     """Hops through one module after the other, and the modules whose inner paths are unknown."""
     if not mixers:
         return np.where(np.arange(time) == 0, 0.0, np.inf), ""
-    unknown = [mixer.path for mixer in mixers if _untold(mixer, mixers)]
+    untold = ("unknown", "state space")
+    unknown = [each.path for each in mixers if each.kind in untold or each.holds(mixers)]
     names = [path or "the model's own code" for path in unknown]
     costs = [
         hop_costs(mixer.support.numpy(), step_by_step=mixer.kind == "recurrent") for mixer in mixers
     ]
     return hops_by_distance(shortest_paths(costs)), ", ".join(dict.fromkeys(names))
-
-
-def _untold(mixer: Mixer, mixers: tuple[Mixer, ...]) -> bool:
-    """Whether it has paths of unknown form inside, or mixes before and after others within it."""
-    inside = f"{mixer.path}." if mixer.path else ""
-    holds = any(each.path.startswith(inside) for each in mixers if each.path != mixer.path)
-    return holds or mixer.kind in ("unknown", "state space")
 
 
 def _reached(observation: Observation, generators: list[np.random.Generator]) -> np.ndarray:

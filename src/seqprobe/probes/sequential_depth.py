@@ -120,4 +120,6 @@ def _headline(metrics: dict[str, Estimate], form: Form | None, first: int, lengt
     added = {"token": form.per_token, "doubling": form.per_doubling}
     more = [f"{float(count):.3g} more for each {each}" for each, count in added.items() if count]
     since = f" from {form.start} tokens on" if form.start > first else ""
-    return f"{waits}: {form.name}{since}, {' and '.join(more) or 'whatever the length'}."
+    if not more:
+        return f"{waits}: {form.name}, the same from {form.start} tokens on."
+    return f"{waits}: {form.name}{since}, {' and '.join(more)}."
