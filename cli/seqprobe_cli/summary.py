@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from seqprobe.errors import LostProcess
-from seqprobe.results import AT_LEAST
 
 if TYPE_CHECKING:
     from seqprobe.records import Assumption, Verification
@@ -33,7 +32,7 @@ def show(report: "Report") -> None:
     for warning in report.warnings:
         click.echo(f"  warning: {warning}")
     asked = [f for f in report.findings if f.rule.startswith("need-")]
-    grave = [f for f in report.findings if f.status in AT_LEAST["attention"] and f not in asked]
+    grave = [finding for finding in report.at_least("attention") if finding not in asked]
     for finding in (*asked, *grave[:3]):
         said = f"{finding.statement} {finding.consequence}".rstrip()
         remedy = f"\n    Do: {finding.remedy}" if finding.remedy else ""
@@ -68,6 +67,4 @@ def exit_code(reports: Sequence["Report"], fail_on: str | None) -> int:
 
 def grave_enough(report: "Report", fail_on: str | None) -> bool:
     """Whether any finding is at or above what `--fail-on` names."""
-    if fail_on is None:
-        return False
-    return any(finding.status in AT_LEAST[fail_on] for finding in report.findings)
+    return fail_on is not None and bool(report.at_least(fail_on))

@@ -15,6 +15,11 @@ GLOSSARY = {
     "untrained": "The same model with weights as they were before any training.",
     "independent inputs": "Symbols drawn independently of one another, as often as in the data: "
     "nothing can be guessed from others, so what is kept was remembered.",
+    "state space": "A family: linear recurrences, selective state spaces, linear attention and "
+    "whatever else carries a state through the steps without a recurrent layer of torch. A hybrid "
+    "has modules of several kinds, which are named in brackets.",
+    "form of execution": "The same weights may be executed step by step, as a scan that joins "
+    "pairs, or all at once. Outputs are the same; how many operators wait for one another is not.",
     "distance": "Steps from an input back from the prediction; the one asked about is marked in "
     "the figures.",
     "status": "problem and attention: the interval of a number clears the threshold of a rule. "

@@ -16,7 +16,14 @@ from seqprobe.diagnosis.window import HARMFUL
 from seqprobe_reports.expectation import Expectation, Judgement, over, under
 from seqprobe_reports.subjects import Subject
 
-FAMILIES = ("recurrent", "attention")
+FAMILIES = {
+    "recurrent": "Attention is all you need (Vaswani et al., 2017)",
+    "attention": "Attention is all you need (Vaswani et al., 2017)",
+    "state space": "Mamba: Linear-time sequence modeling with selective state spaces "
+    "(Gu and Dao, 2023)",
+    "convolution": "Attention is all you need (Vaswani et al., 2017)",
+}
+"""Of which textbooks expect something, and where it is said of sequential operations and paths."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +38,27 @@ class Mark:
 class Row:
     """A claim, what textbooks expect of each family, and the metrics that test it.
 
-    `expected` holds for each metric that can be judged what it should be in a recurrence and
-    with attention; None where nothing is expected.
+    `expected` holds for each metric that can be judged what it should be, by family.
     """
 
     claim: str
     recurrent: str
     attention: str
     metrics: tuple[str, ...] = ()
-    expected: Mapping[str, tuple[Expectation | None, Expectation | None]] = field(
-        default_factory=dict
-    )
+    expected: Mapping[str, Mapping[str, Expectation]] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def said(self, subjects: Sequence[Subject]) -> dict[str, str]:
+        """What is expected of recurrence and attention, and of the families that are there."""
+        there = {subject.report.model.family for subject in subjects}
+        others = {family: words for family, words in self.others.items() if family in there}
+        return {"recurrent": self.recurrent, "attention": self.attention, **others}
 
     def mark(self, metric: str, subject: Subject) -> Mark | None:
         """Whether a model's value is as expected; None where there is no value or expectation."""
-        family, found = subject.report.model.family, subject.metric(*metric.split("."))
-        if found is None or family not in FAMILIES or metric not in self.expected:
-            return None
-        expected = self.expected[metric][FAMILIES.index(family)]
-        if expected is None:
+        found = subject.metric(*metric.split("."))
+        expected = self.expected.get(metric, {}).get(subject.report.model.family)
+        if found is None or expected is None:
             return None
         distance = subject.report.distance
         return Mark(expected.judged(found, distance), expected.words(distance))
@@ -90,8 +99,25 @@ ROWS = (
         "Sequential operations",
         "O(n): each step waits for the one before",
         "O(1): all positions at once",
-        ("sequential-depth.exponent", "throughput.exponent"),
-        {"sequential-depth.exponent": (over(0.5), under(0.5))},
+        (
+            "sequential-depth.exponent",
+            "sequential-depth.operators_per_token",
+            "sequential-depth.operators_per_doubling",
+            "throughput.exponent",
+        ),
+        {
+            "sequential-depth.exponent": {
+                "recurrent": over(0.5),
+                "attention": under(0.5),
+                "state space": under(0.5),
+                "convolution": under(0.5),
+            }
+        },
+        {
+            "state space": "O(log n) as a parallel scan, O(1) as a convolution; O(n) only where it "
+            "is executed step by step",
+            "convolution": "O(1): all positions at once",
+        },
     ),
     Row(
         "Path length between positions",
@@ -103,7 +129,11 @@ ROWS = (
             "path-length.exponent",
             "path-length.reach",
         ),
-        {"path-length.exponent": (over(0.5), under(0.5))},
+        {"path-length.exponent": {"recurrent": over(0.5), "attention": under(0.5)}},
+        {
+            "state space": "O(n) step by step, O(log n) as a scan, O(1) as a convolution",
+            "convolution": "O(n/k) layers of kernels of k steps, O(log n) where they are dilated",
+        },
     ),
     Row(
         "Memory",
@@ -111,8 +141,22 @@ ROWS = (
         "O(n²) in training; a cache that grows with n",
         ("memory.state_bytes", "memory.cache_bytes_per_token", "memory.training_exponent"),
         {
-            "memory.cache_bytes_per_token": (under(1), over(0)),
-            "memory.training_exponent": (under(1.5), over(1.5)),
+            "memory.cache_bytes_per_token": {
+                "recurrent": under(1),
+                "attention": over(0),
+                "state space": under(1),
+                "convolution": under(1),
+            },
+            "memory.training_exponent": {
+                "recurrent": under(1.5),
+                "attention": over(1.5),
+                "state space": under(1.5),
+                "convolution": under(1.5),
+            },
+        },
+        {
+            "state space": "O(1) per step: a state of fixed size, larger than the width",
+            "convolution": "O(1) per step: the inputs that a kernel still sees",
         },
     ),
     Row(
@@ -129,10 +173,10 @@ ROWS = (
             "gradient-decay.half_life_untrained",
         ),
         {
-            "gradient-decay.mean_distance_untrained": (
-                under(0.1, of_distance=True),
-                over(0.1, of_distance=True),
-            )
+            "gradient-decay.mean_distance_untrained": {
+                "recurrent": under(0.1, of_distance=True),
+                "attention": over(0.1, of_distance=True),
+            }
         },
     ),
     Row(
@@ -145,7 +189,7 @@ ROWS = (
             "gradient-decay.rate",
             "jacobian-spectrum.lyapunov_max",
         ),
-        {"gradient-decay.at_distance": (under(WEAK), over(STRONG))},
+        {"gradient-decay.at_distance": {"recurrent": under(WEAK), "attention": over(STRONG)}},
     ),
     Row(
         "The bottleneck",
@@ -161,35 +205,35 @@ ROWS = (
             "capacity.bits",
             "capacity.bits_per_state_float",
         ),
-        {"bottleneck.horizon": (under(1, of_distance=True), None)},
+        {"bottleneck.horizon": {"recurrent": under(1, of_distance=True)}},
     ),
     Row(
         "Query-key-value routing",
         "none: the past arrives already mixed",
         "each position chooses where to look",
         ("attention.mean_entropy_ratio", "attention.sink_rate", "attention.induction_score"),
-        {"attention.mean_entropy_ratio": (None, under(0.95))},
+        {"attention.mean_entropy_ratio": {"attention": under(0.95)}},
     ),
     Row(
         "Position matters",
         "order comes with the recurrence",
         "order must be given by position codes",
         ("position.horizon", "position.at_distance", "position.middle_sag", "order.span"),
-        {"order.span": (over(1), over(1))},
+        {"order.span": {"recurrent": over(1), "attention": over(1)}},
     ),
     Row(
         "The context window is a hard limit",
         "no hard limit; memory fades",
         "nothing beyond the window",
         ("window.hard_limit", "window.extrapolation_ratio", "context.effective_length"),
-        {"window.extrapolation_ratio": (under(HARMFUL), over(HARMFUL))},
+        {"window.extrapolation_ratio": {"recurrent": under(HARMFUL), "attention": over(HARMFUL)}},
     ),
     Row(
         "No state carries between calls",
         "a state can be carried over",
         "each call starts empty, unless a cache is kept",
         ("carry-over.equivalence_error", "carry-over.gain_bits"),
-        {"carry-over.equivalence_error": (under(SAME), None)},
+        {"carry-over.equivalence_error": {"recurrent": under(SAME)}},
     ),
     Row(
         "Parallel hardware pays",

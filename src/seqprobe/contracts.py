@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -49,7 +49,7 @@ __all__ = [  # what is found belongs to the contracts, and can be read without t
 Stream = Literal["data", "iid", "loop"]
 Baseline = Literal["untrained", "iid", "data"]
 T = TypeVar("T")
-MixerKind = Literal["recurrent", "attention", "convolution", "unknown"]
+MixerKind = Literal["recurrent", "state space", "attention", "convolution", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class Mixer:
     path: str
     kind: MixerKind
     support: Bool[Tensor, "time time"]
+
+    def holds(self, others: Iterable[Mixer]) -> bool:
+        """Whether another one is a part of it: its own code mixes before, beside or after that."""
+        inside = f"{self.path}." if self.path else ""
+        return any(each.path != self.path and each.path.startswith(inside) for each in others)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from seqprobe.records import (
     Steps,
     Verdict,
 )
+from seqprobe.results import AT_LEAST
 from seqprobe.views import Viewable
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Report(Viewable):
         """One number by its full name, `check.metric`; None where it was not measured."""
         check, _, short = name.partition(".")
         return next((each.metrics.get(short) for each in self.checks if each.id == check), None)
+
+    def at_least(self, gravity: str) -> tuple[Finding, ...]:
+        """The findings as grave as `attention` or `problem`, or graver."""
+        return tuple(each for each in self.findings if each.status in AT_LEAST[gravity])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and dictionaries, ready for `json.dumps(..., allow_nan=False)`."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqprobe.checkpoints.templates.mamba import Mixer
+from seqprobe.checkpoints.templates.mamba import MambaMixer
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import AttentionLM
 
@@ -374,7 +375,7 @@ class TestSites:
 def test_several_kinds_are_a_hybrid() -> None:
     model = SequenceModel(stack(CausalConv(), SoftmaxAttention()))
     assert [mixer.kind for mixer in model.kinds] == ["convolution", "attention"]
-    assert model.family == "hybrid"
+    assert model.family == "hybrid (convolution, attention)"
     assert SequenceModel(Model(nn.Linear(WIDTH, 5))).family == "memoryless"
 
 
@@ -420,13 +421,13 @@ class TestPartlyConvolution:
             def __init__(self) -> None:
                 super().__init__()
                 self.embedding = nn.Embedding(7, 6)
-                self.mixer = Mixer(6, 12, 4, 3, 2, bias=False, conv_bias=True)
+                self.mixer = MambaMixer(6, 12, 4, 3, 2, bias=False, conv_bias=True)
 
             def forward(self, tokens: torch.Tensor) -> torch.Tensor:
                 out: torch.Tensor = self.mixer(self.embedding(tokens))
                 return out
 
-        assert SequenceModel(Model()).family == "unknown"
+        assert SequenceModel(Model()).family == "state space"
 
     def test_stacked_and_dilated_convolutions_are(self) -> None:
         class Model(nn.Module):
@@ -471,3 +472,140 @@ def test_a_weight_of_1e_12_is_a_path() -> None:
 
     (mixer,) = SequenceModel(Model()).kinds
     assert torch.equal(mixer.support, torch.ones_like(mixer.support).tril())
+
+
+class Shifted(nn.Module):
+    """A shift by one step in a module of its own, a running mean beside it in the block's code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.ZeroPad2d((0, 0, 1, -1))
+
+    def forward(self, *, hidden: Tensor, mean: bool = True) -> Tensor:
+        steps = torch.arange(1, hidden.shape[1] + 1, dtype=hidden.dtype)
+        past = hidden.cumsum(1) / steps[:, None] if mean else hidden
+        out: Tensor = self.shift(hidden) + past
+        return out
+
+
+class ByKeyword(nn.Module):
+    def __init__(self, **how: Any) -> None:
+        super().__init__()
+        self.block, self.how = Shifted(), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.block(hidden=x, **self.how)
+        return out
+
+
+class Attended(nn.Module):
+    """A recurrence, and attention over its outputs in the model's own code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(WIDTH, WIDTH, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states: Tensor = self.rnn(x)[0]
+        return states + (states @ states.mT).softmax(-1) @ states
+
+
+class Averaged(nn.Module):
+    """Attention, and a running mean of what comes out of it in the model's own code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = SoftmaxAttention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return OwnCode()(self.attention(x))
+
+
+class FinalState(nn.Module):
+    """The end of the sequence at every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(WIDTH, WIDTH, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, last = self.rnn(x)
+        out: Tensor = states + last[-1][:, None]
+        return out
+
+
+class TestMixersWithinMixers:
+    """What a module does beside the mixers inside it, these cut out."""
+
+    @staticmethod
+    def found(core: nn.Module) -> dict[str, tuple[str, Tensor]]:
+        mixers = SequenceModel(Model(core)).mixers(13)
+        return {mixer.path: (mixer.kind, mixer.support) for mixer in mixers}
+
+    def test_both_are_found_each_with_its_own_support(self) -> None:
+        found = self.found(ByKeyword())
+        assert [*found] == ["core.block.shift", "core.block"]
+        everything = torch.ones(13, 13, dtype=torch.bool)
+        assert found["core.block.shift"][0] == "convolution"
+        assert torch.equal(found["core.block.shift"][1], everything.tril(-1).triu(-1))
+        assert found["core.block"][0] == "unknown"
+        assert torch.equal(found["core.block"][1], everything.tril())
+
+    def test_a_module_that_only_holds_a_mixer_is_none(self) -> None:
+        assert [*self.found(ByKeyword(mean=False))] == ["core.block.shift"]
+
+    def test_attention_over_a_recurrence(self) -> None:
+        model = SequenceModel(Model(Attended()))
+        assert [(mixer.path, mixer.kind) for mixer in model.kinds] == [
+            ("core.rnn", "recurrent"),
+            ("core", "attention"),
+        ]
+        assert model.family == "hybrid (recurrent, attention)"
+        assert not model.causal
+
+    def test_what_holds_another_is_told_by_its_path(self) -> None:
+        inner, outer = SequenceModel(Model(Attended())).kinds
+        assert outer.holds((inner, outer))
+        assert not inner.holds((inner, outer))
+        assert replace(outer, path="").holds((inner,))
+        assert not replace(outer, path="cor").holds((inner,))
+
+    def test_what_surrounds_attention_is_none_itself(self) -> None:
+        kinds = {path: kind for path, (kind, _) in self.found(Averaged()).items()}
+        assert kinds == {"core.attention": "attention", "core": "unknown"}
+
+    def test_a_summary_of_all_steps_that_is_handed_on_is_mixing(self) -> None:
+        found = self.found(FinalState())
+        assert [*found] == ["core.rnn", "core"]
+        assert found["core"][1].all()
+
+
+class Routed(nn.Module):
+    """Every step alone, but rounded in a way that all steps choose together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        by = 2 + x.detach().sum().sin()
+        return x + (x * by) / by
+
+
+class Chosen(nn.Module):
+    """All steps choose the sign together: a choice without a derivative."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        positive = (x > 0).sum((1, 2), keepdim=True)
+        return x * (1 - 2 * (positive % 2))
+
+
+def test_rounding_that_depends_on_other_steps_is_no_mixing() -> None:
+    model = SequenceModel(Model(nn.Sequential(Routed(), nn.LSTM(WIDTH, WIDTH, batch_first=True))))
+    states = torch.randn(2, 11, WIDTH, generator=torch.Generator().manual_seed(0))
+    edited = states.index_fill(1, torch.tensor(10), 0.5)
+    assert (Routed()(edited) != Routed()(states))[:, :-1].any(), "the last bits do change"
+    assert [mixer.path for mixer in model.kinds] == ["core.1"]
+    assert model.family == "recurrent"
+
+
+def test_a_choice_among_all_steps_is_mixing() -> None:
+    (mixer,) = SequenceModel(Model(Chosen())).kinds
+    assert mixer.support.triu(1).any()
+    assert mixer.support.tril(-1).any()

@@ -127,8 +127,8 @@ MODELS = {
     "mask made inside": (lambda: Attention("inside"), FullRun),
     "softmax written out": (lambda: Attention("softmax"), FullRun),
     "attends ahead": (lambda: Attention("none"), FullRun),
-    "llama": (lambda: hugging_face("llama"), FullRun),
-    "gpt2": (lambda: hugging_face("gpt2"), FullRun),
+    "llama": (lambda: hugging_face("llama"), FromCache),
+    "gpt2": (lambda: hugging_face("gpt2"), FromCache),
     "encoder layers": (encoder, FullRun),
 }
 

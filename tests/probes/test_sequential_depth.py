@@ -1,6 +1,7 @@
 """Depth and work against hand counts."""
 
 import pytest
+import torch
 from torch import nn
 
 from seqprobe.models.sequence_model import SequenceModel
@@ -21,6 +22,9 @@ def test_an_lstm_waits_seven_operators_per_step(show):
     assert length == [8, 16, 32, 64, 128]
     assert [d - 7 * n for n, d in zip(length, depth, strict=True)] == [depth[0] - 56] * 5
     assert measured.metrics["exponent"].value == pytest.approx(1, abs=0.05)
+    assert measured.metrics["operators_per_token"].value == 7
+    assert measured.metrics["operators_per_doubling"].value == 0
+    assert measured.headline.endswith("at 128 tokens: step by step, 7 more for each token.")
 
 
 def test_attention_waits_for_nothing_that_grows(show):
@@ -28,7 +32,79 @@ def test_attention_waits_for_nothing_that_grows(show):
     measured = show(model, SequentialDepth(), sequences=1)
     assert measured.metrics["exponent"].value == 0
     assert len(set(series(measured, "depth"))) == 1
-    assert measured.headline.endswith("whatever the length.")
+    assert measured.headline.endswith(": all at once, the same from 8 tokens on.")
+
+
+class Recurrence(nn.Module):
+    """h(t) = sigmoid(x(t)) h(t - 1) + x(t), the same numbers in three forms of execution."""
+
+    def __init__(self, execute):
+        super().__init__()
+        self.execute = execute
+
+    def forward(self, x):
+        return self.execute(x.sigmoid(), x)
+
+
+def loop(decay, x):
+    """A product and a sum for each step."""
+    state, states = torch.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        state = decay[:, t] * state + x[:, t]
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+def scan(decay, x):
+    """A product and a sum for each doubling: Parallel prefix sums (Hillis and Steele, 1986)."""
+    reach = 1
+    while reach < x.shape[1]:
+        x = torch.cat([x[:, :reach], x[:, reach:] + decay[:, reach:] * x[:, :-reach]], 1)
+        decay = torch.cat([decay[:, :reach], decay[:, reach:] * decay[:, :-reach]], 1)
+        reach *= 2
+    return x
+
+
+def whole(decay, x):
+    """As one sum over all steps before, weighed by products of decays."""
+    far = decay.log().cumsum(1)
+    steps = x.shape[1]
+    weights = (far[:, :, None] - far[:, None]).exp() * torch.ones(steps, steps).tril()[..., None]
+    return (weights * x[:, None]).sum(2)
+
+
+FORMS = {  # by token, by doubling, and how it is said
+    loop: (2, 0, "step by step, 2 more for each token."),
+    scan: (0, 2, "as a scan, 2 more for each doubling."),
+    whole: (0, 0, "all at once, the same from 4 tokens on."),
+}
+
+
+@pytest.mark.parametrize("execute", FORMS)
+def test_the_same_recurrence_in_three_forms_of_execution(execute, show):
+    model = SequenceModel(Recurrence(execute), features=3)
+    truth = SequenceModel(Recurrence(loop), features=3)
+    inputs = model.example(2, 100)
+    assert torch.allclose(model(inputs), truth(inputs), atol=1e-5)
+    measured = show(model, SequentialDepth(), sequences=1, time=100)
+    per_token, per_doubling, said = FORMS[execute]
+    assert measured.metrics["operators_per_token"].value == per_token
+    assert measured.metrics["operators_per_doubling"].value == per_doubling
+    assert f"at 64 tokens: {said}" in measured.headline
+
+
+def test_what_follows_no_law_is_not_called_a_form(show):
+    class Squares(nn.Module):
+        def forward(self, x):
+            for _ in range(1 + x.shape[1] ** 2 // 16):
+                x = x.sin()
+            return x
+
+    measured = show(SequenceModel(Squares(), features=2), SequentialDepth(), sequences=1, time=32)
+    added = measured.metrics["operators_per_token"]
+    assert added.value is None
+    assert added.reason == "from length to length the depth changes by +1, +3, +12, +48"
+    assert "the form cannot be told" in measured.headline
 
 
 def test_work_is_counted_also_where_a_fused_kernel_hides_it(show):

@@ -61,7 +61,21 @@ def test_the_same_numbers_are_judged_by_family(named: Callable[..., Report]) -> 
     assert exponent.value == 1
     marks = [row.mark("path-length.exponent", with_family(report, f)) for f in FAMILIES]
     assert [mark.judgement for mark in marks if mark] == ["as expected", "not as expected"]
-    assert row.mark("path-length.exponent", with_family(report, "convolution")) is None
+    assert row.mark("path-length.exponent", with_family(report, "hybrid (attention)")) is None
     assert row.mark("path-length.at_distance", with_family(report, "recurrent")) is None
     assert "path-length.exponent" in unexpected(with_family(report, "attention"))
-    assert unexpected(with_family(report, "convolution")) == []
+    assert unexpected(with_family(report, "hybrid (attention)")) == []
+
+
+def test_what_is_expected_of_other_families_is_said_where_they_are(
+    named: Callable[..., Report],
+) -> None:
+    report = named()
+    row = ROWS[0]
+    recurrent = with_family(report, "recurrent")
+    assert [*row.said([recurrent])] == ["recurrent", "attention"]
+    state_space = with_family(report, "state space")
+    assert "parallel scan" in row.said([recurrent, state_space])["state space"]
+    assert all({*row.others} <= {*FAMILIES} for row in ROWS)
+    known = {family for row in ROWS for each in row.expected.values() for family in each}
+    assert known == {*FAMILIES}

@@ -20,6 +20,10 @@ SOFTEN = (
     "Look at scores that are too large: normalise queries and keys, or lower the learning rate; "
     "residual connections keep a path open."
 )
+SLOWER = (
+    "Let states decay more slowly from the start: smaller step sizes, or rates nearer to zero; or "
+    "put layers of attention between."
+)
 PASCANU = "On the difficulty of training recurrent neural networks (Pascanu et al., 2013)"
 BENGIO = "Learning long-term dependencies with gradient descent is difficult (Bengio et al., 1994)"
 
@@ -47,9 +51,14 @@ def vanished(case: Case, check: str = "gradient-decay", lowered: float = 1.0) ->
         threshold=f"interval below {lowered * (DEAD if dead else WEAK):.2g}",
         source="our convention",
         reference=BENGIO,
-        remedy=SOFTEN if case.family == "attention" else STRENGTHEN,
+        remedy=strengthen(case),
         falsified_by=f"A task that needs distance {case.distance} and is solved all the same.",
     )
+
+
+def strengthen(case: Case) -> str:
+    """What makes more of the gradient arrive."""
+    return {"attention": SOFTEN, "state space": SLOWER}.get(case.family, STRENGTHEN)
 
 
 def _no_path(case: Case) -> bool:
@@ -68,6 +77,7 @@ def absent_at_the_start(case: Case) -> Iterator[Finding]:
     now = case.estimate("gradient-decay.at_distance")
     if before is None or not below(before, DEAD) or not below(now, WEAK) or _no_path(case):
         return
+    start = SLOWER if case.family == "state space" else STRENGTHEN
     yield Finding(
         rule="gradient-absent-at-start",
         check="gradient-decay",
@@ -81,8 +91,7 @@ def absent_at_the_start(case: Case) -> Iterator[Finding]:
         threshold=f"interval below {DEAD:g} before training, and below {WEAK:g} now",
         source="theory",
         reference=BENGIO,
-        remedy=f"Start it another way before training longer: {STRENGTHEN[0].lower()}"
-        f"{STRENGTHEN[1:]}",
+        remedy=f"Start it another way before training longer: {start[0].lower()}{start[1:]}",
         falsified_by="A training from such a start that learns this distance alone, without nearer "
         "ones.",
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from seqprobe.contracts import Finding
 from seqprobe.diagnosis.case import Case, above, below
-from seqprobe.diagnosis.gradients import DEAD, PASCANU, STRENGTHEN, WEAK
+from seqprobe.diagnosis.gradients import DEAD, PASCANU, WEAK, strengthen
 
 
 def out_of_reach(case: Case) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def out_of_reach(case: Case) -> Iterator[Finding]:
         threshold=f"reach below {case.distance} steps",
         source="theory",
         reference="Attention is all you need (Vaswani et al., 2017), table 1",
-        remedy=STRENGTHEN
+        remedy=strengthen(case)
         if lost
         else "Widen the window or the receptive field, add layers, or carry a state.",
         falsified_by=f"One edit at distance {case.distance} that changes the output.",

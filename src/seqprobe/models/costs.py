@@ -127,11 +127,12 @@ class Costs:
 
     def _by_modules(self, inputs: Tensor) -> Carried:
         parts = dict.fromkeys((mixer.path, mixer.kind) for mixer in self.model.kinds)
+        holders = {mixer.path for mixer in self.model.kinds if mixer.holds(self.model.kinds)}
         state = 0
         for path, kind in parts:
             module = self.model.module.get_submodule(path)
             own = _state_bytes(module) if kind in ("recurrent", "convolution") else 0
-            if own is None or kind == "unknown":
+            if own is None or kind in ("unknown", "state space") or path in holders:
                 where = path or "the model's own code"
                 return Carried(None, None, reason=f"what {where} has to keep is unknown")
             state += own

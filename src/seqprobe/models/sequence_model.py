@@ -284,14 +284,18 @@ class SequenceModel:
 
     @cached_property
     def causal(self) -> bool:
-        """Whether no output changes, bit for bit, with an input that comes later."""
+        """Whether no output changes with an input that comes later.
+
+        Where no bit does, none does. Where one does, it may be for the shapes alone, as with
+        experts that get other tokens beside it: then the modules that mix positions tell.
+        """
         inputs = self.example(2)
         time = inputs.shape[1]
         plain = self(inputs)
         for position in (time // 2, time - 1):
             edited = self(self._edited(inputs, position))
             if not torch.equal(edited[:, :position], plain[:, :position]):
-                return False
+                return bool(self.kinds) and not any(m.support.triu(1).any() for m in self.kinds)
         return True
 
     @cached_property
@@ -305,9 +309,13 @@ class SequenceModel:
 
     @property
     def family(self) -> str:
-        """`recurrent`, `attention`, `convolution`, `hybrid`, or `unknown`."""
-        kinds = sorted({mixer.kind for mixer in self.kinds})
-        return kinds[0] if len(kinds) == 1 else "hybrid" if kinds else "memoryless"
+        """The kind of all mixers, `hybrid (kind, kind)` in the order of their calls, or
+        `memoryless` without any. A state space has short convolutions beside it or inside.
+        """
+        kinds = dict.fromkeys(mixer.kind for mixer in self.kinds)
+        if "state space" in kinds:
+            kinds.pop("convolution", None)
+        return f"hybrid ({', '.join(kinds)})" if len(kinds) > 1 else next(iter(kinds), "memoryless")
 
     @property
     def device(self) -> torch.device:

@@ -173,7 +173,9 @@ def _composed(mixers: tuple[Mixer, ...], time: int) -> tuple[np.ndarray, np.ndar
     if not mixers:
         none = np.where(np.arange(time) == 0, 0.0, np.inf)
         return none, none, ""
-    names = [mixer.path or "the model's own code" for mixer in mixers if mixer.kind == "unknown"]
+    untold = ("unknown", "state space")
+    unknown = [each.path for each in mixers if each.kind in untold or each.holds(mixers)]
+    names = [path or "the model's own code" for path in unknown]
     costs = [
         hop_costs(mixer.support.numpy(), step_by_step=mixer.kind == "recurrent") for mixer in mixers
     ]

@@ -51,7 +51,9 @@ class Mamba(nn.Module):
     ) -> None:
         super().__init__()
         norm = nn.LayerNorm if layer_norm else nn.RMSNorm
-        mixers = (Mixer(width, inner, state, kernel, rank, bias, conv_bias) for _ in range(layers))
+        mixers = (
+            MambaMixer(width, inner, state, kernel, rank, bias, conv_bias) for _ in range(layers)
+        )
         embedding = nn.Embedding(vocab_size, width)
         self.backbone = nn.ModuleDict(
             {
@@ -101,7 +103,7 @@ class Block(nn.Module):
         return out
 
 
-class Mixer(nn.Module):
+class MambaMixer(nn.Module):
     """A short convolution, then states that decay at a pace which the input chooses; gated."""
 
     def __init__(
