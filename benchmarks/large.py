@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import psutil
@@ -47,12 +48,14 @@ class Large(nn.Module):
         super().__init__()
         import transformers
 
+        models: Any = transformers.AutoModelForCausalLM
+
         torch.manual_seed(0)
         config = transformers.LlamaConfig(
             vocab_size=8192, hidden_size=512, intermediate_size=1376, num_hidden_layers=8,
             num_attention_heads=8, num_key_value_heads=4,
         )  # fmt: skip
-        self.model = transformers.AutoModelForCausalLM.from_config(config)
+        self.model: Any = models.from_config(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         scores: Tensor = self.model(tokens, use_cache=False).logits
