@@ -229,6 +229,20 @@ def test_tied_parameters_count_once():
     assert costs(Tied()).parameters() == D * D * 4
 
 
+def test_timing_a_backward_leaves_gradients_alone():
+    """Neither those that are there are added to, nor do new ones stay."""
+    module = build("attention", vocab_size=8, width=16, layers=1)
+    kept = torch.ones_like(module.head.weight)
+    module.head.weight.grad = kept
+    model = SequenceModel(module)
+    assert Costs(model).seconds(model.example(1), backward=True) > 0
+    assert module.head.weight.grad is kept
+    assert torch.equal(kept, torch.ones_like(kept))
+    others = [p for p in module.parameters() if p is not module.head.weight]
+    assert others
+    assert all(parameter.grad is None for parameter in others)
+
+
 def test_ceilings_are_above_what_a_model_reaches():
     measured = costs(nn.LSTM(D, D, batch_first=True))
     floating, moving = measured.ceilings()

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seqprobe.contracts import Pieces
+from seqprobe.models import continuation, interventions
 from seqprobe.models.continuation import FullRun
 from seqprobe.models.from_cache import FromCache
 from seqprobe.models.from_states import FromStates
@@ -260,3 +261,31 @@ def test_the_module_is_left_as_it_was():
     Interventions(model, model.example(5, TIME)).continued(pieces(model), every_output)
     assert "forward" not in module.rnn.__dict__
     assert all(not part._forward_pre_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize("memory", ["rows", "steps"])
+def test_small_blocks_read_the_same(memory, monkeypatch):
+    """A few rows and steps at a time, and no more outputs than a little memory allows."""
+    model = SequenceModel(Recurrent())
+    inputs = model.example(3, TIME)
+    starts = torch.tensor([0, 4, 9, 20])
+    pieces = Pieces(torch.tensor([0, 1, 2, 1]), starts, model.example(4, TIME).flip(1))
+
+    def found():
+        seen = []
+
+        def read(outputs, sequences, steps):
+            seen.append(outputs[..., 0].numel())
+            return torch.stack([outputs.sum(-1), 100.0 * sequences[:, None] + steps], -1)
+
+        return Interventions(model, inputs).continued(pieces, read), max(seen)
+
+    whole, largest = found()
+    if memory == "steps":
+        monkeypatch.setattr(interventions, "LARGEST", 5 * 11)
+        monkeypatch.setattr(interventions, "BLOCK", 1)
+    else:
+        monkeypatch.setattr(continuation, "free_bytes", lambda _: 0)
+    parts, most = found()
+    assert largest > most == (5 if memory == "steps" else TIME)
+    torch.testing.assert_close(parts, whole, equal_nan=True)

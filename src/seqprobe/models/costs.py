@@ -71,7 +71,8 @@ class Costs:
                 wanted = [p for p in module.parameters() if p.requires_grad]
                 if not wanted:
                     raise NotApplicable("the model has no parameters: there is nothing to train")
-                torch.autograd.grad(outputs.float().sum(), wanted, allow_unused=True)
+                with _let_go_of(wanted):
+                    outputs.float().sum().backward()
             self._synchronize()
             return perf_counter() - started
 
@@ -212,6 +213,26 @@ def as_in_training(module: nn.Module) -> Iterator[None]:
                 part.dropout = dropout
             for parameter in thawed:
                 parameter.requires_grad_(False)
+
+
+@contextmanager
+def _let_go_of(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Gradients of a backward go as soon as they are there; those that were there stay."""
+    before = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    handles = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in parameters]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for parameter, gradient in zip(parameters, before, strict=True):
+            parameter.grad = gradient
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
 
 
 class _KeysAndValues(TorchFunctionMode):

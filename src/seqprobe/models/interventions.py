@@ -7,6 +7,7 @@ again (see `continuation.py`).
 import logging
 from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
+from itertools import product
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -22,8 +23,8 @@ from seqprobe.models.from_states import FromStates
 from seqprobe.models.sequence_model import SequenceModel
 
 T = TypeVar("T")
-BLOCK = 1 << 16
-"""Numbers of outputs that are read at once."""
+BLOCK, LARGEST = 1 << 16, 1 << 20
+"""Numbers of outputs that are read at once, and the most of a single row."""
 SAME = 100
 """Roundings by which two ways to the same outputs may differ, relative to the largest."""
 _log = logging.getLogger("seqprobe")
@@ -91,16 +92,25 @@ class Interventions:
         measured = None
         at = at.clamp(max=self.inputs.shape[1] - 1)
         for first, outputs in parts:
-            rows, steps, classes = outputs.shape
-            size = max(BLOCK // (steps * classes), 1)
-            for begin in range(0, rows, size):
-                few, when = slice(begin, begin + size), slice(first, first + steps)
-                numbers = read(outputs[few], pieces.sequences[:rows][few], at[:rows][few, when])
+            rows = len(outputs)
+            for few, when in _blocks(outputs):
+                later = slice(first + when.start, first + when.stop)
+                sequences, places = pieces.sequences[:rows][few], at[:rows][few, later]
+                numbers = read(outputs[few, when], sequences, places)
                 if measured is None:
                     measured = numbers.new_zeros(*at.shape, numbers.shape[-1])
-                measured[:rows][few, when] = numbers
+                measured[:rows][few, later] = numbers
         assert measured is not None
         return measured
+
+
+def _blocks(outputs: Float[Tensor, "rows steps classes"]) -> Iterator[tuple[slice, slice]]:
+    """Some rows at a time; of large vocabularies also some steps."""
+    rows, steps, classes = outputs.shape
+    few_steps = min(max(LARGEST // classes, 1), steps)
+    few_rows = max(BLOCK // (few_steps * classes), 1)
+    for row, step in product(range(0, rows, few_rows), range(0, steps, few_steps)):
+        yield slice(row, row + few_rows), slice(step, min(step + few_steps, steps))
 
 
 def quickest(model: SequenceModel, time: int) -> type[Continuation]:

@@ -11,7 +11,7 @@ from seqprobe.estimators.spans import log_spaced, span_columns
 from seqprobe.probes.evidence.over_sequences import estimated
 from seqprobe.probes.evidence.predicting import predictions
 
-SHORTEST = 16
+SHORTEST, PRECISE = 16, 1 << 20
 NOTHING = "the same within the trained length"
 
 
@@ -60,15 +60,20 @@ def _paired(
 
 
 def _loss(observation: Observation, tokens: Tensor) -> Float64[np.ndarray, "batch read"]:
-    """As many numbers are in memory at once as in the batch itself."""
+    """As many outputs are in memory at once as of the batch itself, few of them in double
+    precision.
+    """
     assert observation.rerun is not None
     compared, (batch, time) = predictions(observation), observation.inputs.shape[:2]
     found, at_once = [], batch * time // tokens.shape[1]
     for some in tokens.split(max(1, at_once)):
-        outputs = observation.rerun(some)[:, :-1].double()
-        found.append(compared.loss(outputs, some[:, 1:]).cpu())
-    losses: np.ndarray = torch.cat(found).numpy()
-    return losses
+        outputs, following = observation.rerun(some)[:, :-1], some[:, 1:]
+        steps = max(1, PRECISE // outputs[:, 0].numel())
+        parts = zip(outputs.split(steps, 1), following.split(steps, 1), strict=True)
+        losses = [compared.loss(few.double(), targets).cpu() for few, targets in parts]
+        found.append(torch.cat(losses, 1))
+    whole: np.ndarray = torch.cat(found).numpy()
+    return whole
 
 
 def ratio(evidence: Evidence, seed: int) -> Estimate:
