@@ -19,7 +19,7 @@ ANY = {
 LLAMA = {"intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
 GEMMA = {**LLAMA, "num_hidden_layers": 3, "lru_width": WIDTH, "attention_window_size": 8}
 NO_ATTENTION = {"attention": "no attention was found: no call of it, and no softmax over positions"}
-NO_RECURRENCE = {"weights": "no nn.RNN, nn.LSTM or nn.GRU inside"}
+NO_RECURRENCE = {"weights": "no nn.RNN, nn.LSTM or nn.GRU inside that runs over all steps once"}
 AHEAD = dict.fromkeys(
     ("context", "order"),
     "the model looks ahead: a prediction without its past would lack what follows it too",

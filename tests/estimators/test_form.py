@@ -39,6 +39,15 @@ def test_what_holds_only_from_some_length_on_says_so(name):
     assert (found.per_token, found.per_doubling, found.start) == (per_token, per_doubling, start)
 
 
+def test_steps_that_are_missing_are_said_to_be():
+    """A gate that is shut exactly takes one step of two operators out of 512, or of 50."""
+    found = form_of(LENGTHS, [40 + 2 * n - 2 * (n > 256) for n in LENGTHS])
+    assert found is not None
+    assert (found.name, found.per_token, found.exact) == ("step by step", 2, False)
+    assert form_of(LENGTHS, [40 + 2 * n - 6 * (n > 256) for n in LENGTHS]) is None
+    assert form_of(LENGTHS, [40 + 2 * n + 2 * (n > 256) for n in LENGTHS]) is None
+
+
 @pytest.mark.parametrize(
     "depths",
     [

@@ -12,15 +12,20 @@ from typing import Literal
 
 Name = Literal["all at once", "as a scan", "step by step", "in chunks", "by steps and a scan"]
 FEWEST, FEWEST_MIXED = 3, 4
+MISSING = Fraction(1, 100)
 
 
 @dataclass(frozen=True)
 class Form:
-    """Operators that each token and each doubling add to the depth, from `start` tokens on."""
+    """Operators that each token and each doubling add to the depth, from `start` tokens on.
+
+    Not `exact` where a few steps are missing, such as those behind a gate that is shut.
+    """
 
     per_token: Fraction
     per_doubling: Fraction
     start: int
+    exact: bool = True
 
     @property
     def name(self) -> Name:
@@ -38,7 +43,8 @@ def form_of(lengths: Sequence[int], depths: Sequence[int]) -> Form | None:
     """The law that all rises follow exactly, or all from some length on.
 
     At least three rises for a law with one number, four for one with two: the first few chunks may
-    rise like a scan, or like steps. None where there is none: a law is not fitted.
+    rise like a scan, or like steps. Steps may be missing, up to one in a hundred. None where there
+    is no law: none is fitted.
     """
     tokens, rises = ([b - a for a, b in pairwise(values)] for values in (lengths, depths))
     for law, fewest in ((_pure, FEWEST), (_mixed, FEWEST_MIXED)):
@@ -47,7 +53,17 @@ def form_of(lengths: Sequence[int], depths: Sequence[int]) -> Form | None:
                 told = [per_token * more + per_doubling for more in tokens[first:]]
                 if told == rises[first:]:
                     return Form(per_token, per_doubling, lengths[first])
-    return None
+    return _with_gaps(lengths, tokens, rises)
+
+
+def _with_gaps(lengths: Sequence[int], tokens: Sequence[int], rises: Sequence[int]) -> Form | None:
+    """Step by step, as the first rise has it, but for a few steps."""
+    each = Fraction(rises[0], tokens[0])
+    if len(rises) < FEWEST or each < 1:
+        return None
+    missing = [1 - rise / (each * more) for more, rise in zip(tokens, rises, strict=True)]
+    few = all(0 <= part <= MISSING for part in missing)
+    return Form(each, Fraction(0), lengths[0], exact=False) if few else None
 
 
 Pairs = Iterator[tuple[Fraction, Fraction]]

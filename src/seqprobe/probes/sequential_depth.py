@@ -105,9 +105,8 @@ def _added(form: Form | None, each: str, depth: np.ndarray) -> Estimate:
     if form is None:
         rises = ", ".join(f"{rise:+.0f}" for rise in np.diff(depth)) or "nothing"
         return Estimate.missing(unit, f"from length to length the depth changes by {rises}")
-    return Estimate(
-        float(form.per_token if each == "token" else form.per_doubling), unit, exact=True
-    )
+    added = float(form.per_token if each == "token" else form.per_doubling)
+    return Estimate(added, unit, exact=form.exact)
 
 
 def _headline(metrics: dict[str, Estimate], form: Form | None, first: int, length: int) -> str:
@@ -119,7 +118,10 @@ def _headline(metrics: dict[str, Estimate], form: Form | None, first: int, lengt
         untold = metrics["operators_per_token"].reason
         return f"{waits}, growing as n^{slope.value:.2f}; the form cannot be told: {untold}."
     added = {"token": form.per_token, "doubling": form.per_doubling}
-    more = [f"{float(count):.3g} more for each {each}" for each, count in added.items() if count]
+    about = "" if form.exact else "but for a few steps "
+    more = [
+        f"{about}{float(count):.3g} more for each {each}" for each, count in added.items() if count
+    ]
     since = f" from {form.start} tokens on" if form.start > first else ""
     if not more:
         return f"{waits}: {form.name}, the same from {form.start} tokens on."

@@ -53,7 +53,7 @@ class Weights(Probe):
 
     def observe(self, observation: Observation) -> Evidence:
         if not observation.layers:
-            raise NotApplicable("no nn.RNN, nn.LSTM or nn.GRU inside runs over all steps once")
+            raise NotApplicable("no nn.RNN, nn.LSTM or nn.GRU inside that runs over all steps once")
         rows = {name: _numbers(layer) for name, layer in observation.layers.items()}
         return {name: np.tile(row, (len(observation.sequences), 1)) for name, row in rows.items()}
 
