@@ -270,6 +270,8 @@ BREAKS = (
         "replaced", "np.arange(time - NEAR, time) - self", "np.arange(time - NEAR, time) - 1 - self"
     ),
     _evidence("replaced", "return sums / np.diff(bounds)", "return sums"),
+    _evidence("replaced", "min(PLACES, last)", "PLACES"),
+    _evidence("replaced", "min(PLACES, last)", "min(8, last)"),
     _probe("position", "np.minimum(_first(rows)", "np.maximum(_first(rows)"),
     _probe("locality", "found.by_distance[..., KL]", "found.by_distance[..., LOSS]"),
     _estimator("spread", "(within < share)", "(within <= share)"),
