@@ -1383,6 +1383,13 @@ BREAKS = (
             ),
             ("sequences/lagged", "sequences/test_lagged", "math.sqrt(1 - PHI**2) * new", "new"),
             (
+                "sequences/labelled",
+                "sequences/test_labelled",
+                "self.targets[:, :-1, None] == self.inputs[:, 1:]",
+                "self.targets[:, 1:, None] == self.inputs[:, 1:]",
+            ),
+            ("checkpoints/load", "checkpoints/test_whole_way", "predicts=made.predicts", ""),
+            (
                 "diagnosis/look_back",
                 "diagnosis/test_look_back",
                 "min(steps or 0, given)",
