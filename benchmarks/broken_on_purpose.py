@@ -1172,6 +1172,18 @@ BREAKS = (
         "tests/reports/test_junit.py",
     ),
     Break(
+        "cli/seqprobe_cli/main.py",
+        "except BrokenPipeError:",
+        "except ZeroDivisionError:",
+        "tests/cli/test_processes.py",
+    ),
+    Break(
+        "cli/seqprobe_cli/main.py",
+        "            _hush()\n",
+        "",
+        "tests/cli/test_processes.py",
+    ),
+    Break(
         "reports/seqprobe_reports/notebook.py",
         'id=f"{drawing.id}-{digest}"',
         "id=drawing.id",
