@@ -132,6 +132,7 @@ BREAKS = (
     _model("sweep", "min(window, steps[-1]) + 1", "min(window, steps[-1])"),
     _model("sweep", "bisect_left(steps, distance)", "bisect_left(steps, distance + 1)"),
     _model("sweep", "len(steps) == last - first + 1 and", "True or"),
+    _model("mixers", "except RuntimeError:", "except KeyError:", "caches_of_transformers"),
     _model("sweep", "if any(part[:, :step].any()", "if any(part[:, :0].any()"),
     _model(
         "recurrence",
