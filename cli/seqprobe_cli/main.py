@@ -1,6 +1,7 @@
 """`seqprobe`: the group of all commands, and how errors are shown."""
 
 import logging
+import os
 import sys
 import traceback
 from typing import Any
@@ -11,7 +12,7 @@ from seqprobe.errors import SeqProbeError
 from seqprobe_cli import analyze, compare, data, doctor, inspect, probe, report, train, watch
 from seqprobe_cli.summary import INTERRUPTED
 
-INTERNAL_ERROR = 70
+INTERNAL_ERROR, UNREAD = 70, 141
 
 
 class _Group(click.Group):
@@ -25,6 +26,9 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _hush()
+            ctx.exit(UNREAD)
         except SeqProbeError as error:
             self._show(ctx, str(error), error.exit_code)
         except Exception as error:
@@ -38,6 +42,13 @@ class _Group(click.Group):
         ctx.exit(exit_code)
 
 
+def _hush() -> None:
+    """Lead to nowhere what Python still writes when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="seqprobe")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what goes on inside.")
@@ -49,7 +60,8 @@ def main(debug: bool) -> None:
     \b
     Exit codes: 0 done, 1 findings at or above --fail-on, 2 usage,
     3 model not rebuilt or not verified, 4 file unreadable or unsafe,
-    5 a process of several was lost, 70 a bug in SeqProbe, 130 interrupted.
+    5 a process of several was lost, 70 a bug in SeqProbe, 130 interrupted,
+    141 nobody reads the output any more.
     """
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)

@@ -32,7 +32,7 @@ _DATA: _Reading = {
     "Split": lambda report: report.data.split,
     "Tokenizer": lambda report: report.data.tokenizer,
     "Sequences": lambda report: report.data.sequences,
-    "Tokens": lambda report: report.data.tokens,
+    "Steps in all": lambda report: report.data.tokens,
     "Loss of the token frequencies alone (nats)": lambda report: report.data.unigram_nll,
     "SHA-256 of the data": lambda report: report.data.sha256,
 }

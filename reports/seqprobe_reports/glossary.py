@@ -3,7 +3,7 @@
 GLOSSARY = {
     "reach": "How far back an input can lie and still change a single bit of the output.",
     "sensitivity": "How strongly the output changes with a small change of an input: the gradient.",
-    "use": "How much predictions change when a token is really replaced, removed or moved.",
+    "use": "How much predictions change when an input is really replaced, removed or moved.",
     "storage": "What can be read back from the state, in bits.",
     "horizon": "The distance beyond which a quantity stays below a small, stated level.",
     "half-life": "Over so many steps the gradient falls to a half.",
@@ -13,7 +13,7 @@ GLOSSARY = {
     "interval lies outside.",
     "ceiling": "The most that could have been found.",
     "untrained": "The same model with weights as they were before any training.",
-    "independent inputs": "Symbols drawn independently of one another, as often as in the data: "
+    "independent inputs": "Drawn independently of one another, symbols as often as in the data: "
     "nothing can be guessed from others, so what is kept was remembered.",
     "state space": "A family: linear recurrences, selective state spaces, linear attention and "
     "whatever else carries a state through the steps without a recurrent layer of torch. A hybrid "

@@ -33,7 +33,7 @@ class HowFar:
 FAR = (
     HowFar("sensitivity", "has a gradient over", "gradient-decay", "horizon"),
     HowFar("sensitivity, drawn", "has a gradient over", "gradient-draw", "horizon"),
-    HowFar("use", "uses single tokens over", "position", "horizon"),
+    HowFar("use", "uses single inputs over", "position", "horizon"),
     HowFar("use", "needs a context of", "context", "effective_length"),
     HowFar("storage", "keeps something in its state over", "bottleneck", "horizon"),
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -356,6 +357,30 @@ def test_pooling_by_labelled_texts(tmp_path: Path, analyze: Callable[..., Result
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["data"]["tokenizer"] == "vocabulary vocab.txt"
     assert report["data"]["source"] == "texts.csv, all text as characters"
+
+
+@pytest.mark.parametrize("predicts", ["classes", "values"])
+def test_series_with_targets_tell_what_the_outputs_are(tmp_path: Path, predicts: str) -> None:
+    """As many outputs as features, which without targets may be taken for the next inputs."""
+    torch.manual_seed(0)
+    features = 2 if predicts == "classes" else 1
+    parts = nn.ModuleDict({"rnn": nn.GRU(features, 8, batch_first=True)})
+    parts["head"] = nn.Linear(8, features)
+    inputs = torch.randn(64, 20, features)
+    with torch.no_grad():
+        parts["head"].weight.mul_(20)
+        outputs = parts["head"](parts["rnn"](inputs)[0])
+    targets = outputs.argmax(2) if predicts == "classes" else outputs[..., 0]
+    torch.save(parts.state_dict(), tmp_path / "model.pt")
+    np.savez(tmp_path / "series.npz", inputs=inputs.numpy(), targets=targets.numpy())
+    settings = {"pooling": "none"}
+    loaded = load(
+        tmp_path / "model.pt", Given(data=str(tmp_path / "series.npz"), settings=settings)
+    )
+    assert torch.allclose(loaded.model(inputs), outputs, atol=1e-5)
+    assert loaded.model.predicts == loaded.record.plan["predicts"] == predicts
+    alone = load(tmp_path / "model.pt", Given(settings=settings, assume_defaults=True))
+    assert alone.model.predicts is None
 
 
 def test_infinity_in_a_mask_is_no_damage(gpt: nn.Module, text: str, tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_errors_of_the_process(subprocess_run: Execute, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_who_reads_no_further_is_told_no_more(tiny: Path, words: tuple[str, ...]) -> None:
+    """As in `seqprobe inspect FILE | head`: the exit code is that of a broken pipe."""
+    command = [sys.executable, "-m", "seqprobe", "inspect", str(tiny), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 141
+
+
 def test_ctrl_c_leaves_a_readable_report(tiny: Path, text: Path, folder: Path) -> None:
     """SIGINT during the run: what was seen is measured, the report says so, exit code 130."""
     words = ["--data", str(text), "--length", "64", "--limit", "9999", "--distance", "20"]

@@ -96,3 +96,19 @@ def test_bytes_are_those_of_the_closed_form_and_chunks_are_one_pass(named, live,
     assert Carrying(model).singly == singly
     measured = show(model, CarryOver(), sequences=2, time=24)
     assert measured.metrics["equivalence_error"].value < 1e-4
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_states_that_modules_keep_inside_do_not_reach_the_next_call(show, use_cache):
+    """RecurrentGemma returns none of its states; attention is given a cache that grows."""
+    sizes = {"num_hidden_layers": 3, "lru_width": 16, "attention_window_size": 8, "head_dim": 8}
+    config = transformers.RecurrentGemmaConfig(
+        **SHAPE | HEADS | NO_TOKENS | sizes, use_cache=use_cache
+    )
+    module = transformers.RecurrentGemmaForCausalLM(config)
+    model, inner = SequenceModel(module), module.model.layers[0].temporal_block
+    measured = show(model, CarryOver(), sequences=4, time=24).metrics
+    assert inner.rg_lru.recurrent_states is not None
+    assert measured["call_leakage"].value == measured["row_leakage"].value == 0
+    assert measured["equivalence_error"].reason.endswith("every call starts empty")
+    assert Costs(model).carried(model.example(1, 24)).state is None

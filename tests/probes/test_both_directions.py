@@ -180,9 +180,10 @@ def lag_oracle(lag):
 
 
 @pytest.mark.usefixtures("double")
-def test_a_turned_lag_oracle_uses_its_lag_ahead_and_nothing_else(show):
-    measured = show(lag_oracle(7), Position(7))
-    truth = np.zeros(64)
+@pytest.mark.parametrize("time", [18, 128])
+def test_a_turned_lag_oracle_uses_its_lag_ahead_and_nothing_else(show, time):
+    measured = show(lag_oracle(7), Position(7), time=time)
+    truth = np.zeros(time // 2)
     truth[7] = zoo.lag_oracle_influence(SYMBOLS, 0.1)
     assert numbers(table(measured, "position-ahead")["kl_bits"]) == pytest.approx(truth, abs=1e-12)
     assert numbers(table(measured, "position")["kl_bits"]) == pytest.approx(0, abs=1e-12)

@@ -18,11 +18,13 @@ def curve(measured) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("sequences", [1, 8])
-def test_constant_gate_lstm_decays_with_its_forget_gate(show, sequences):
-    measured = show(zoo.constant_gate_lstm(2.0), GradientDraw(20), sequences=sequences)
+@pytest.mark.parametrize(("sequences", "time"), [(1, 128), (8, 128), (8, 21)])
+def test_constant_gate_lstm_decays_with_its_forget_gate(show, sequences, time):
+    """Of 21 steps only the last one has an input 20 steps before it."""
+    measured = show(zoo.constant_gate_lstm(2.0), GradientDraw(20), sequences=sequences, time=time)
     gate = 1 / (1 + math.exp(-2))
     found = curve(measured)
+    assert len(found) == 21
     assert np.abs(found / gate ** np.arange(len(found)) - 1).max() < 1e-9
     assert measured.metrics["rate"].value == pytest.approx(-math.log(gate), rel=1e-6)
     assert measured.metrics["at_distance"].value == pytest.approx(gate**20, rel=1e-9)

@@ -15,6 +15,7 @@ from seqprobe.models.interventions import Interventions
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.evidence import replaced
 from seqprobe.probes.evidence.changes import LOSS
+from seqprobe.probes.locality import Locality
 from seqprobe.probes.position import Position
 from seqprobe.reference import zoo
 from seqprobe.reference.language_models import build
@@ -34,6 +35,20 @@ def test_lag_oracle_uses_its_lag_and_nothing_else(show, lag, symbols, epsilon):
     assert measured.metrics["at_distance"].value == pytest.approx(truth[lag])
     assert measured.metrics["horizon"].value == lag
     assert measured.metrics["mass90"].value == lag
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("time", [16, 17, 24])
+def test_of_a_short_sequence_every_step_but_the_last_eight_is_replaced(show, time):
+    """An edit moves one of the last eight predictions where its lag ends among them."""
+    probes = Position(5), Locality(5)
+    measured, spread = (show(zoo.lag_oracle(5), probe, time=time) for probe in probes)
+    influence, steps = zoo.lag_oracle_influence(8, 0.1), np.arange(time - 8)
+    assert kl(measured) == pytest.approx(influence * (np.arange(time // 2) == 5), abs=1e-12)
+    assert measured.series[1].column("position") == steps.tolist()
+    last = np.array(measured.series[1].column("last_kl_bits"), dtype=float)
+    assert last == pytest.approx(influence / 8 * (steps + 5 >= time - 8), abs=1e-12)
+    assert spread.metrics["mean_distance"].value == pytest.approx(5)
 
 
 def test_the_published_influence_of_the_lag_oracle():

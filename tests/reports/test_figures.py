@@ -70,6 +70,14 @@ def test_follows_the_page_into_the_dark(check: str, drawn: Drawn) -> None:
     assert INK not in svg
 
 
+@pytest.mark.parametrize("check", sorted(FIGURES.keys() - {"attention", "bottleneck"}))
+def test_words_fit_models_that_read_real_values(check: str, drawn: Drawn) -> None:
+    """Kinds of heads and what is kept of a text are named after tokens."""
+    words = texts(drawn(check, 1))
+    assert words
+    assert not [word for word in words if "token" in word]
+
+
 @pytest.mark.parametrize("check", FIGURES)
 def test_letters_are_those_of_the_page(check: str, drawn: Drawn) -> None:
     svg = drawn(check, 1)
@@ -201,7 +209,7 @@ def test_capacity_adds_up_below(report: Report, drawn: Drawn) -> None:
 
 
 def test_kept_context_meets_the_line_at_the_effective_length(report: Report, drawn: Drawn) -> None:
-    words = {"lost, against all context (bits)", "kept context (tokens)", "1%", "KL divergence"}
+    words = {"lost, against all context (bits)", "kept context (steps)", "1%", "KL divergence"}
     for models in (1, 3):
         svg = drawn("context", models)
         assert words | {"gained by a copy (bits)", "asked: 100"} <= set(texts(svg))
@@ -298,7 +306,7 @@ def test_names_stay_within_the_figure(drawn: Drawn) -> None:
 
 
 HEADS = "what heads do, by layer (rows) and head (columns), in percent"
-WHERE = "where they look: from each token (rows) to others"
+WHERE = "where they look: from each step (rows) to others"
 
 
 def test_one_model_shows_its_heads_and_where_two_of_them_look(drawn: Drawn) -> None:
@@ -443,12 +451,12 @@ def test_lengths_are_marked_where_they_end_a_model(drawn: Drawn) -> None:
     for models in (1, 3):
         found = texts(drawn("window", models))
         assert found.count("trained: 256") == found.count("refused: 257") == 1
-        assert {"loss (bits)", "tokens read", "▽ zero, or below this axis"} <= set(found)
+        assert {"loss (bits)", "steps read", "▽ zero, or below this axis"} <= set(found)
 
 
 def test_gain_and_washout_stand_over_the_tokens_since_the_boundary(drawn: Drawn) -> None:
     found = texts(drawn("carry-over", 1))
-    assert found.count("tokens read since the boundary") == 2
+    assert found.count("steps read since the boundary") == 2
     assert {"saved by carrying (bits)", "left of the distance"} <= set(found)
 
 

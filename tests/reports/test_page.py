@@ -17,6 +17,7 @@ from seqprobe.contracts import Estimate
 from seqprobe.errors import UsageError
 from seqprobe.report import Report
 from seqprobe_reports.figures import FIGURES
+from seqprobe_reports.glossary import GLOSSARY
 from seqprobe_reports.page import BUDGET, cautions, render
 from seqprobe_reports.paradigm import ROWS
 from seqprobe_reports.subjects import subjects
@@ -198,6 +199,12 @@ def test_is_complete_without_scripts(report: Report, single: str) -> None:
     assert page.count("svg") == 1 + len(FIGURES)
     assert page.count("details") == len(report.tables)
     assert page.count("tr") > 200 + 3 * 200
+
+
+def test_the_glossary_fits_models_that_read_real_values_and_is_on_the_page(single: str) -> None:
+    words = Page(single).words
+    assert all(meaning in words for meaning in GLOSSARY.values())
+    assert not [word for word, meaning in GLOSSARY.items() if "token" in meaning.lower()]
 
 
 def test_says_how_it_knows_the_model(single: str) -> None:

@@ -173,6 +173,25 @@ class TestSeries:
         assert found.targets.tolist() == targets.tolist()
         assert found.series.whole
 
+    @pytest.mark.parametrize(
+        ("targets", "predicts"),
+        [
+            (np.array([1, 0, 2]), "classes"),
+            (np.zeros((3, 5), dtype=np.int32), "classes"),
+            (np.linspace(0, 1, 15).reshape(3, 5), "values"),
+            (np.arange(3, 33, 2.0).reshape(3, 5), None),  # the second feature, one step on
+            (np.add(np.arange(2, 32, 2.0).reshape(3, 5), [0, 0, 0, 0, 9]), None),
+            (np.add(np.arange(2, 32, 2.0).reshape(3, 5), [0, 0, 0, 9, 0]), "values"),
+            (np.array([0.5, 1, 2]), None),
+            (np.array([[0.5, 1], [2, 3], [4, 5]]), None),
+        ],
+    )
+    def test_what_is_predicted(
+        self, tmp_path: Path, targets: np.ndarray, predicts: str | None
+    ) -> None:
+        inputs = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+        assert self.save(tmp_path / "a.npz", inputs, targets).predicts == predicts
+
     def test_of_many_every_tenth_is_held_out(self, tmp_path: Path) -> None:
         inputs, targets = np.arange(2010.0).reshape(1005, 2, 1), np.arange(1005)
         found = self.save(tmp_path / "a.npz", inputs, targets)

@@ -88,10 +88,10 @@ def _ticks(axes: Axes, cells: pandas.DataFrame, layers: bool) -> None:
 
 
 def _maps(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Weights from each token (row) to those before it (columns)."""
+    """Weights from each step (row) to those before it (columns)."""
     (curve,) = curves
     axes.set_axis_off()
-    axes.set_title("where they look: from each token (rows) to others", loc="left", fontsize=10)
+    axes.set_title("where they look: from each step (rows) to others", loc="left", fontsize=10)
     for number, (role, table) in enumerate(curve.table.groupby("role", sort=True)):
         columns = [name for name in table if str(name).startswith("to_")]
         tokens = [_token(text) for text in table["token"]]

@@ -12,7 +12,7 @@ from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.figures.svg import INK
 from seqprobe_reports.subjects import Subject
 
-CHECK, SINCE = "carry-over", "tokens read since the boundary"
+CHECK, SINCE = "carry-over", "steps read since the boundary"
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:

@@ -1,4 +1,4 @@
-"""What is lost when only the last tokens are read, and what a copy gains over distance."""
+"""What is lost when only the last inputs are read, and what a copy gains over distance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(subjects: Sequence[Subject]) -> Drawing | None:
     return figure(
         subjects,
         CHECK,
-        Panel(known, partial(_kept, subjects), along="kept context (tokens)"),
+        Panel(known, partial(_kept, subjects), along="kept context (steps)"),
         Panel(copies, _copied, height=2.8),
     )
 

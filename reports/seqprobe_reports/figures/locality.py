@@ -16,10 +16,10 @@ CHECK = "locality"
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:
-    """One curve per model; dashed the untrained one, dotted on independent tokens."""
+    """One curve per model; dashed the untrained one, dotted on independent inputs."""
     beside = {
         "before training": (by_model(subjects, CHECK, "within", "untrained"), "--"),
-        "on independent tokens": (by_model(subjects, CHECK, "within", "iid"), ":"),
+        "on independent inputs": (by_model(subjects, CHECK, "within", "iid"), ":"),
     }
     curves = by_model(subjects, CHECK, "within")
     return figure(subjects, CHECK, Panel(curves, partial(_paint, beside=beside)))

@@ -34,7 +34,7 @@ def panel(subjects: Sequence[Subject], check: str, column: str, name: str) -> Pa
             label_powers(axes)
         axes.xaxis.set_major_formatter(lambda value, _: numbers.number(value))
 
-    return Panel(curves, paint, height=2.9, along="length (tokens)")
+    return Panel(curves, paint, height=2.9, along="length (steps)")
 
 
 def _bounds(column: str) -> tuple[str, str]:

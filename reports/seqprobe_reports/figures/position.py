@@ -13,11 +13,11 @@ from seqprobe_reports.figures.drawing import Drawing
 from seqprobe_reports.subjects import Subject
 
 CHECK = "position"
-PLACE = "position of the token"
+PLACE = "position of the input"
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:
-    """One curve per model: by distance, and for the last predictions by where the token stands."""
+    """One curve per model: by distance, and for the last predictions by where the input stands."""
     return figure(
         subjects,
         CHECK,
@@ -31,7 +31,7 @@ def _curves(subjects: Sequence[Subject]) -> list[Curve]:
     own, ahead = (by_model(subjects, CHECK, "kl_bits", side) for side in ("", "ahead"))
     if len(subjects) > 1:
         return own
-    return [*own, *(replace(curve, label="tokens ahead", style=1) for curve in ahead)]
+    return [*own, *(replace(curve, label="inputs ahead", style=1) for curve in ahead)]
 
 
 def _by_distance(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -1,4 +1,4 @@
-"""Seconds over length: forward, in training, and for one more token."""
+"""Seconds over length: forward, in training, and for one more step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqprobe_reports.subjects import Subject
 NAMES = {
     "forward_seconds": "forward (seconds)",
     "training_seconds": "with backward (seconds)",
-    "decoding_seconds": "one more token (seconds)",
+    "decoding_seconds": "one more step (seconds)",
 }
 
 

@@ -1,4 +1,4 @@
-"""The loss by position, within the trained length and beyond; how far the oldest token reaches."""
+"""The loss by position, within the trained length and beyond; how far the oldest input reaches."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CHECK = "window"
 
 
 def draw(subjects: Sequence[Subject]) -> Drawing | None:
-    """One curve per model; above the loss, below what replacing the oldest token changes."""
+    """One curve per model; above the loss, below what replacing the oldest input changes."""
     loss = partial(_loss, subjects)
     return figure(
         subjects,
         CHECK,
-        Panel(by_model(subjects, CHECK, "mean"), loss, along="tokens read"),
+        Panel(by_model(subjects, CHECK, "mean"), loss, along="steps read"),
         Panel(by_model(subjects, CHECK, "change", "reach"), _reach, height=2.8),
     )
 
@@ -67,6 +67,6 @@ def _lengths(subjects: Sequence[Subject], name: str) -> list[float]:
 
 
 def _reach(axes: Axes, curves: Sequence[Curve]) -> None:
-    axes.set_ylabel("change by the oldest token\n(share of the largest output)")
+    axes.set_ylabel("change by the oldest input\n(share of the largest output)")
     line(axes, on_log_axis(axes, curves, "change"), "change")
     over_log_distance(axes)

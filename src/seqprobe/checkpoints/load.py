@@ -25,7 +25,7 @@ from seqprobe.checkpoints.settle import Task, settle
 from seqprobe.checkpoints.verification import cover, verified
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.device import device_named, dtype_named
-from seqprobe.models.sequence_model import SequenceModel
+from seqprobe.models.sequence_model import Predicts, SequenceModel
 from seqprobe.records import Assumption, ModelRecord, Verification
 from seqprobe.sequences.streams import CorpusStream
 
@@ -129,6 +129,7 @@ class _Made:
     features: int | None = None
     trained_length: int | None = None
     stream: CorpusStream | None = None
+    predicts: Predicts | None = None
 
 
 Ready = Callable[[nn.Module], nn.Module]
@@ -201,6 +202,7 @@ def _by_layout(
         assume_defaults=given.assume_defaults or not judge,
         where=contents.name,
     )
+    read_as = next(each for each in found if settled.tokenizer in (None, each.name))
     return _Made(
         settled.module,
         source="hf" if layout.of_transformers else "state_dict",
@@ -209,13 +211,14 @@ def _by_layout(
         assumptions=settled.assumptions,
         features=layout.features,
         trained_length=layout.trained_length,
-        stream=next(r for r in found if settled.tokenizer in (None, r.name)).stream,
+        stream=read_as.stream,
+        predicts=None if settled.loss is None else read_as.predicts,
     )
 
 
 def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
     """Ready to be measured, if its outputs are finite."""
-    built = SequenceModel(made.module, features=made.features)
+    built = SequenceModel(made.module, features=made.features, predicts=made.predicts)
     model, obstacle = finite(built, bad, len(contents.weights))
     model.trained_length = made.trained_length
     return Loaded(model, _record(model, contents, made, bad), made.stream, obstacle)
@@ -272,6 +275,7 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
     """What was recognised in a live model."""
     parameters, heads = list(model.module.parameters()), list(model.heads)
     outputs = {"measured output": heads[0], "all outputs": heads} if len(heads) > 1 else {}
+    says = {"predicts": model.predicts} if model.predicts else {}
     unseen = len({*model.blocks} - {*model.hooked_sites})
     observed = [*model.sites, *([f"not those of {unseen} other blocks"] if unseen else [])]
     return ModelRecord(
@@ -286,6 +290,7 @@ def describe(model: SequenceModel, name: str) -> ModelRecord:
             "mixers": list(dict.fromkeys(f"{m.path or '(root)'}: {m.kind}" for m in model.kinds)),
             "states": observed,
             **outputs,
+            **says,
             "reads": "the past only" if model.causal else "both directions",
             "time first": model.time_first,
         },

@@ -7,6 +7,7 @@ import torch
 
 from seqprobe.checkpoints.examples import Examples, Labels, NextTokens, Targets
 from seqprobe.checkpoints.layouts.layout import Layout
+from seqprobe.models.sequence_model import Predicts
 from seqprobe.sequences.choose import corpus_named
 from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
 from seqprobe.sequences.streams import CorpusStream
@@ -17,10 +18,14 @@ LENGTH = 128
 
 @dataclass(frozen=True)
 class Reading:
-    """The data in tokens, and examples made of them, if a model can be judged by such."""
+    """The data in tokens, and examples made of them, if a model can be judged by such.
+
+    `predicts`: what a model that knows examples of series says, where they tell it.
+    """
 
     stream: CorpusStream | None = None
     examples: Examples | None = None
+    predicts: Predicts | None = None
 
     @property
     def name(self) -> str:
@@ -47,7 +52,8 @@ def readings(
     if layout.vocab_size is None:
         if not isinstance(labelled, LabelledSeries):
             return [Reading()]
-        return [Reading(None, Targets(labelled.inputs, labelled.targets, device))]
+        targets = Targets(labelled.inputs, labelled.targets, device)
+        return [Reading(None, targets, labelled.predicts)]
     corpus = labelled.corpus if isinstance(labelled, LabelledText) else corpus_named(data)
     fitting = candidates(
         tokenizer,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -62,6 +63,19 @@ class LabelledSeries:
     @property
     def inputs(self) -> Float[Tensor, "examples time features"]:
         return self.series.values
+
+    @property
+    def predicts(self) -> Literal["values", "classes"] | None:
+        """What models of these targets say; None where it may be the next inputs.
+
+        That is where each target is the next value of a feature, or comes after the series.
+        """
+        if not self.targets.is_floating_point():
+            return "classes"
+        if self.targets.shape[1:] != self.inputs.shape[1:2]:
+            return None
+        same = self.targets[:, :-1, None] == self.inputs[:, 1:]
+        return None if same.flatten(0, 1).all(0).any() else "values"
 
 
 def read_labelled(path: Path) -> LabelledText | LabelledSeries | None:

@@ -12,7 +12,8 @@ from seqprobe.probes.evidence.changes import KL, changes
 
 Inputs = Int[Tensor, "batch _"] | Float[Tensor, "batch _ features"]
 PLACES, NEAR = 16, 8
-"""Stretches of a sequence in each of which one token is replaced, and predictions at its end."""
+"""Stretches of a sequence in each of which one token is replaced, fewer where they do not fit, and
+predictions at its end."""
 
 
 class Replaced(NamedTuple):
@@ -69,9 +70,9 @@ class Replaced(NamedTuple):
         self, numbers: Float[np.ndarray, "batch edits"]
     ) -> Float[np.ndarray, "batch places"]:
         """Mean over the edits of each stretch."""
-        if numbers.shape[1] == PLACES:
-            return numbers
         bounds = _bounds(self.effects.shape[2])
+        if numbers.shape[1] == len(bounds) - 1:
+            return numbers
         sums: np.ndarray = np.add.reduceat(numbers, bounds[:-1], axis=1)
         return sums / np.diff(bounds)
 
@@ -123,7 +124,8 @@ def _both_ways(
 
 def _bounds(time: int) -> Int[np.ndarray, " bounds"]:
     """Where the stretches begin and end; the last few predictions come after all of them."""
-    return np.linspace(0, time - NEAR, PLACES + 1).round().astype(int)
+    last = time - NEAR
+    return np.linspace(0, last, min(PLACES, last) + 1).round().astype(int)
 
 
 def _pieces(tokens: Inputs, steps: Int[Tensor, "batch edits"], others: Inputs) -> Pieces:
@@ -147,7 +149,7 @@ def _drawn(
     """
     tokens, frequencies = observation.inputs.cpu(), observation.frequencies
     bounds = _bounds(tokens.shape[1])
-    edits = bounds[-1] if exact else PLACES
+    edits = bounds[-1] if exact else len(bounds) - 1
     steps = torch.empty(len(tokens), edits, dtype=torch.long)
     others = tokens.new_empty(len(tokens), edits, *tokens.shape[2:])
     weights = torch.ones(len(tokens), edits, dtype=torch.float64)

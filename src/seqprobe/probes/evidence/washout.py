@@ -31,8 +31,9 @@ def distances(observation: Observation, generators: list[np.random.Generator]) -
     edited = inputs.clone()
     for row, generator in enumerate(generators):
         edited[row, :boundary] = _past(observation, boundary, generator)
-    plain = observation.rerun(inputs)[:, boundary - 1 :].double()
-    other = observation.rerun(edited)[:, boundary - 1 :].double()
+    plain, other = (
+        observation.rerun(each)[:, boundary - 1 :].double() for each in (inputs, edited)
+    )
     apart = (plain - other).where(plain != other, 0.0)
     return {
         "apart": apart.square().sum(-1).cpu().numpy(),
