@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqprobe.models.paths import Join, Rows, Term, kept, laid
 
-LARGEST = 1 << 25
+LARGEST = 1 << 23
 INDICES = frozenset({"index", "indices"})
 
 
