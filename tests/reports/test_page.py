@@ -85,8 +85,12 @@ def test_needs_a_report() -> None:
         render([])
 
 
-def test_is_the_same_after_the_way_through_json(three: list[Report], several: str) -> None:
-    assert render([Report.from_dict(report.to_dict()) for report in three]) == several
+@pytest.mark.parametrize("check", ["gradient-decay", "position"])
+def test_several_models_are_the_same_after_the_way_through_json(
+    check: str, three: list[Report]
+) -> None:
+    alone = [replace(report, checks=(report[check],)) for report in three]
+    assert render([Report.from_dict(report.to_dict()) for report in alone]) == render(alone)
 
 
 @pytest.mark.parametrize("check", ["gradient-decay", "bottleneck", "attention", "position"])
