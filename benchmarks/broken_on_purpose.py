@@ -37,7 +37,7 @@ EVIDENCE = {
     "bottleneck": ("kept", "recorded"),
     "carry_over": ("boundary", "chunks", "leaks", "washout"),
     "context": ("changes", "copying"),
-    "gradient_decay": ("gates",),
+    "gradient_decay": ("decay_metrics", "gates"),
     "position": ("replaced",),
     "window": ("extrapolation", "oldest", "predicting", "refused"),
 }
@@ -90,9 +90,9 @@ def _reference(name: str, old: str, new: str, tests: str = "linear_recurrences")
 
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
-    _probe("gradient_decay", '0.5 * evidence["ahead"].max()', '-0.5 * evidence["ahead"].max()'),
+    _evidence("decay_metrics", '0.5 * evidence["ahead"].max()', '-0.5 * evidence["ahead"].max()'),
     _probe("gradient_decay", "squares.logsumexp(2) - (", "squares.logsumexp(2) - 9 * ("),
-    _probe("gradient_decay", "curves[:, 1:] - curves[:, 1:2]", "curves[:, 1:] - curves[:, :1]"),
+    _evidence("decay_metrics", "curves[:, 1:] - curves[:, 1:2]", "curves[:, 1:] - curves[:, :1]"),
     _probe("gradient_decay", "chances - one_hot", "chances + one_hot"),
     _probe("gradient_decay", "interval.high - interval.low > 2 * self.precision * value", "False"),
     _probe("gradient_decay", "interval.high - interval.low > 2 * self.precision * value", "True"),
