@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("src", "tests", "cli", "reports", "data", "pyproject.toml", "README.md")
+COPIED = ("src", "tests", "cli", "reports", "data", "examples", "pyproject.toml", "README.md")
 
 
 class Break(NamedTuple):
@@ -88,6 +88,10 @@ def _reference(name: str, old: str, new: str, tests: str = "linear_recurrences")
     return Break(f"src/seqprobe/reference/{name}.py", old, new, f"tests/reference/test_{tests}.py")
 
 
+def _grid(name: str, old: str, new: str) -> Break:
+    return Break(f"src/seqprobe/{name}.py", old, new, "tests/probes/test_grid.py")
+
+
 GRADIENT = "tests/probes/test_gradient_decay.py"
 BREAKS = (
     _evidence("decay_metrics", '0.5 * evidence["ahead"].max()', '-0.5 * evidence["ahead"].max()'),
@@ -146,6 +150,18 @@ BREAKS = (
     _both("gradient_decay", "Gradients(mirrored.ahead, mirrored.log_squares)", "mirrored"),
     _both("evidence/replaced", "steps[..., None] - distances", "steps[..., None] + distances"),
     _both("evidence/replaced", "pieces if observation.causal", "pieces if True"),
+    _grid(
+        "estimators/grid",
+        "np.divmod(np.arange(float(rows * columns)), columns)",
+        "np.divmod(np.arange(float(rows * columns)), rows)",
+    ),
+    _grid("estimators/grid", "offset >= 0, after", "offset > 0, after"),
+    _grid("estimators/grid", "np.where(seen, mean, 0.0)", "np.where(seen, 1.0, 0.0)"),
+    _grid("probes/evidence/on_grid", "np.divide(norms, mean, out=norms, where=mean > 0)", "norms"),
+    _grid("probes/evidence/on_grid", "np.rint", "np.floor"),
+    _grid("probes/gradient_decay", "logs[np.arange(time) > places[..., None]]", "logs[:0]"),
+    _grid("models/sequence_model", "self.causal and self.grid is None", "self.causal"),
+    _grid("runner/plan", "replace(needs, length=length) if whole", "needs if whole"),
     _both("locality", "np.divide(sums[:, 1]", "np.divide(sums[:, 0]"),
     _both("path_length", "trace.operations[::-1], time - 1 - sources", "trace.operations, sources"),
     _both("path_length", "changed[row, step::-1]", "changed[row, : step + 1]"),

@@ -25,6 +25,7 @@ from seqprobe.contracts import (
 )
 from seqprobe.errors import UsageError
 from seqprobe.estimators.curve import DecayCurve, SquaredNorms
+from seqprobe.estimators.grid import around
 from seqprobe.probes.evidence import attribution, gates
 from seqprobe.probes.evidence.decay_metrics import (
     half_life,
@@ -35,6 +36,12 @@ from seqprobe.probes.evidence.decay_metrics import (
     metrics_ahead,
     metrics_of,
     warnings_of,
+)
+from seqprobe.probes.evidence.on_grid import (
+    grid_metrics,
+    grid_rows,
+    grid_tables,
+    relative_to_mean,
 )
 from seqprobe.probes.evidence.predicting import why_no_loss
 
@@ -71,7 +78,10 @@ class GradientDecay(Probe):
     reading: ClassVar[str] = (
         "A straight line on this logarithmic axis is exponential decay. Below the thin line "
         "(0.001) training gets almost no signal from that far back. A gradient that arrives is "
-        "necessary for learning a dependency, not sufficient."
+        "necessary for learning a dependency, not sufficient. Steps of patches (`grid=`) run along "
+        "the raster, where the next row is far away. Distance on the image is in "
+        "`gradient-decay-grid` and `grid_mean_distance`: Euclidean, in patches, in all directions; "
+        "there 1 is the mean gradient of all patches."
     )
     limits: ClassVar[str] = (
         "Sensitivity, not use: a saturated unit can have no gradient and still matter. Averages "
@@ -157,7 +167,25 @@ class GradientDecay(Probe):
             rows |= gates.observe(observation, window)
         if whole and self.attribution:
             rows |= attribution.observe(observation, self.attribution, steps, window)
+        if observation.grid:
+            rows |= self._on_grid(observation, generators)
         return {**rows, "floor": np.full(len(generators), derivatives.floor)}
+
+    def _on_grid(self, observation: Observation, generators: list[np.random.Generator]) -> Evidence:
+        """Of targets anywhere on the image; the mean gradient of what each may see is one."""
+        derivatives, time = observation.derivatives, observation.inputs.shape[1]
+        assert derivatives is not None
+        assert observation.grid is not None
+        steps = _between(generators, 0, time, self.targets)
+        vectors = self._vectors(observation, "output", steps, generators)
+        found = derivatives.gradients("output", steps, vectors, time - 1)
+        back = norms("back", found, exact=self.exact)["back/squares"]
+        turned = Gradients(found.ahead, found.log_squares)
+        ahead = norms("ahead", turned, exact=self.exact)["ahead/squares"]
+        logs, places = around(ahead, back, steps.numpy()), steps.numpy()
+        if observation.causal:
+            logs[np.arange(time) > places[..., None]] = math.nan
+        return grid_rows(relative_to_mean(logs), places, observation.grid)
 
     def _vectors(
         self,
@@ -192,6 +220,8 @@ class GradientDecay(Probe):
             metrics["half_life_rms"] = half_life(mean_square)
             tables.append(Series.stacked(f"{self.id}-position", [*_thirds(curves)]))
         metrics |= gates.metrics(evidence, self.seed) | attribution.metrics(evidence)
+        metrics |= grid_metrics(evidence, "the same gradient everywhere", self.seed)
+        tables += grid_tables(self.id, evidence, "relative", self.seed)
         for more in (gates, attribution):
             tables += more.tables(self.id, evidence)
         return Measurement(
@@ -257,8 +287,14 @@ def _late(
     generators: list[np.random.Generator], time: int, targets: int
 ) -> Int[Tensor, "batch targets"]:
     """Target steps with a full window before them and a next token after them, spread evenly."""
-    first, last = _window(time), time - 1
-    edges = np.linspace(first, last, min(targets, last - first) + 1).astype(int)
+    return _between(generators, _window(time), time - 1, targets)
+
+
+def _between(
+    generators: list[np.random.Generator], first: int, stop: int, targets: int
+) -> Int[Tensor, "batch targets"]:
+    """Steps spread evenly."""
+    edges = np.linspace(first, stop, min(targets, stop - first) + 1).astype(int)
     return torch.tensor([[int(g.integers(a, b)) for a, b in pairwise(edges)] for g in generators])
 
 

@@ -53,7 +53,7 @@ def half_life(curve: DecayCurve, other: str = "earlier") -> Estimate:
 
 def leak(curve: DecayCurve, evidence: Evidence) -> Null:
     """What comes from inputs after the target; in models that look ahead that is no null."""
-    if "ahead" not in evidence:
+    if "ahead" not in evidence or not curve.alive:
         return Null("memoryless model", 0.0)
     largest = float(np.exp(0.5 * evidence["ahead"].max() - curve.scale))
     return Null("gradient to inputs after the target", largest)
