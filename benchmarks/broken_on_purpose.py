@@ -155,7 +155,7 @@ BREAKS = (
         "np.divmod(np.arange(float(rows * columns)), columns)",
         "np.divmod(np.arange(float(rows * columns)), rows)",
     ),
-    _grid("estimators/grid", "offset >= 0, after", "offset > 0, after"),
+    _grid("estimators/grid", "(-offset).clip(0)", "offset.clip(0)"),
     _grid("estimators/grid", "np.where(seen, mean, 0.0)", "np.where(seen, 1.0, 0.0)"),
     _grid("probes/evidence/on_grid", "np.divide(norms, mean, out=norms, where=mean > 0)", "norms"),
     _grid("probes/evidence/on_grid", "np.rint", "np.floor"),

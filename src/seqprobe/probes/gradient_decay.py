@@ -87,7 +87,8 @@ class GradientDecay(Probe):
         "Sensitivity, not use: a saturated unit can have no gradient and still matter. Averages "
         "over the sequences that were fed. The residual connection dominates distance 0 in "
         "attention models, which lowers all their relative values; the half-life is counted from "
-        "distance 1 for that reason."
+        "distance 1 for that reason. On the grid each norm is one of random projections, which is "
+        "too low where few directions matter, unless --exact leaves them out."
     )
     references: ClassVar[tuple[str, ...]] = (
         "Learning long-term dependencies with gradient descent is difficult (Bengio et al., 1994)",
