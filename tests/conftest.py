@@ -105,7 +105,7 @@ def _observe(
         longest=stream.longest,
         attempt=Attempts(model),
         trained_length=model.trained_length,
-        carrying=Carrying(model),
+        carrying=None if model.grid else Carrying(model),
         from_embeddings=partial(model.from_embeddings, inputs),
         jacobian=derivatives.jacobian if isinstance(derivatives, Autograd) else None,
         frequencies=frequencies,
@@ -115,6 +115,7 @@ def _observe(
         mixers=model.mixers(time) if needs.mixing else (),
         costs=Costs(model) if needs.costs else None,
         causal=model.causal,
+        grid=model.grid,
     )
 
 

@@ -1,5 +1,6 @@
 """The main job: one model in, one report out; or several, side by side."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -245,6 +246,19 @@ def _without_a_loop(probe: Probe) -> Probe:
     return probe
 
 
+def _of_whole_images(stream: Stream, grid: tuple[int, int] | None) -> Stream:
+    """Windows of longer series would begin anywhere on an image."""
+    if grid is None or stream.longest in (None, math.prod(grid)):
+        return stream
+    raise UsageError(
+        "the sequences are not the images of the grid",
+        where=stream.source,
+        got=f"{stream.longest} steps",
+        expected=f"{grid[0]} x {grid[1]} = {math.prod(grid)} patches in each",
+        do="Give the patches of one image per sequence: .npy of (images, patches, features).",
+    )
+
+
 class _Analysis:
     """One model and one request, settled: how long, how far, on what."""
 
@@ -258,7 +272,9 @@ class _Analysis:
         self.order = [probe.id for probe in probes]
         self.data = self._data(probes) if data is None else data
         self.alphabet = alphabet_of(self.data)
-        self.passes = plan(probes, self.length, asked.limit, self._baselines())
+        self.passes = plan(
+            probes, self.length, asked.limit, self._baselines(), whole=self.model.grid is not None
+        )
 
     def _built(self, probe: type[Probe]) -> Probe:
         """With whatever of the request the probe has a field for."""
@@ -274,6 +290,8 @@ class _Analysis:
     def _settled_length(self) -> int:
         """What was asked for; else the longest useful length that the model takes."""
         asked = self.asked
+        if self.model.grid:
+            return self._whole_image(self.model.grid)
         wanted = asked.length or max(LENGTH, 2 * (asked.distance or 0) + 2)
         if wanted < SHORTEST or (asked.distance or 0) >= wanted:
             raise UsageError(
@@ -294,10 +312,24 @@ class _Analysis:
             else:
                 return wanted
 
+    def _whole_image(self, grid: tuple[int, int]) -> int:
+        """Its patches; a grid has no other length."""
+        asked, patches = self.asked, math.prod(grid)
+        if asked.length in (None, patches) and SHORTEST <= patches > (asked.distance or 0):
+            return patches
+        raise UsageError(
+            "the grid does not fit what is asked",
+            got=f"length {asked.length or patches}, distance {asked.distance or 'not given'} and "
+            f"{grid[0]} x {grid[1]} = {patches} patches",
+            expected=f"at least {SHORTEST} patches, no other length, and a smaller distance",
+            do="Leave --length out, or give the grid of the patches.",
+        )
+
     def _data(self, probes: list[Probe]) -> Stream:
         asked, model = self.asked, self.model
         if model.features:
-            return noise_for(asked.data, model.features, model.dtype, asked.seed)
+            stream = noise_for(asked.data, model.features, model.dtype, asked.seed)
+            return _of_whole_images(stream, model.grid)
         assert model.vocab_size is not None
         if self.loaded.obstacle:  # it cannot write a text of its own
             return IidStream(torch.arange(model.vocab_size), model.vocab_size, asked.seed)

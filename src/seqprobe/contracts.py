@@ -61,9 +61,10 @@ class Needs:
     model's sites. `gradients`: derivatives against the embeddings, together with states also the
     recurrence linearised; of a loop, gradients of its loss. `rerun`: the plain forward on edited
     inputs. `mixing`: which modules mix positions. `attention`: its weights. `costs`: what runs of
-    one sequence cost. `tokens`: symbols as inputs; real-valued features will not do. `sequences`
-    and `length` are what the probe would like to see; `most` is up to how many sequences it takes
-    while its numbers are not settled.
+    one sequence cost. `tokens`: symbols as inputs; real-valued features will not do. `lengths`:
+    sequences of several lengths; an image has one. `sequences` and `length` are what the probe
+    would like to see; `most` is up to how many sequences it takes while its numbers are not
+    settled.
     """
 
     stream: Stream
@@ -74,6 +75,7 @@ class Needs:
     attention: bool = False
     costs: bool = False
     tokens: bool = False
+    lengths: bool = False
     sequences: int = 32
     length: int = 256
     most: int = 0
@@ -435,12 +437,13 @@ class Observation:
     `from_embeddings` what the embedding made of them; the latter keeps the graph. `interventions`
     reruns pieces of the batch, `attend` shows the attention of a run, and `longer` gives the same
     sequences at another length, drawn anew where the source has no more of them, up to `longest`
-    steps, if that is not None. `attempt` tries a length, `trained_length` is the one in training,
-    where that is known, and `carrying` is how states go from call to call. `frequencies` is how
-    often each token occurs in the stream, `texts` what it stands for, where that is known. Real
-    values have `values` in their place, to draw others from: inputs of many steps of the stream.
-    `readout` is how outputs are compared that are no scores of classes. `mixers` belong to
-    sequences of their own length.
+    steps, if that is not None. `grid`: rows and columns where inputs are the patches of an image in
+    raster order. `attempt` tries a length, `trained_length` is the one in training, where that is
+    known, and `carrying` is how states go from call to call. `frequencies` is how often each token
+    occurs in the stream, `texts` what it stands for, where that is known. Real values have `values`
+    in their place, to draw others from: inputs of many steps of the stream. `readout` is how
+    outputs are compared that are no scores of classes. `mixers` belong to sequences of their own
+    length.
 
     Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
     sequence alone, and there are, besides, `loss_gradients` and `state_norms`: by site, (batch,
@@ -475,6 +478,7 @@ class Observation:
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None
     causal: bool = True
+    grid: tuple[int, int] | None = None
     loss_gradients: Mapping[str, Float[Tensor, "batch _"]] = field(default_factory=dict)
     state_norms: Mapping[str, Float[Tensor, "batch _"]] = field(default_factory=dict)
     heads: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -32,6 +32,7 @@ def fingerprint(
         "checkpoint": record.sha256,
         "parameters of the model": _of_state(model.module),
         "what it predicts": str(model.predicts),
+        "rows and columns of patches": str(model.grid),
         "device": model.device.type,
         "data": f"{data.source}, {data.sha256}, {_of_tensor(data.take([0], longest))}",
         "probes and their versions": _of_plan(passes),

@@ -16,8 +16,9 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.bottleneck import Bottleneck
 from seqprobe.probes.evidence import replaced
 from seqprobe.probes.evidence.changes import KL
+from seqprobe.probes.evidence.decay_metrics import UNITS
 from seqprobe.probes.evidence.kept import METRICS
-from seqprobe.probes.gradient_decay import UNITS, GradientDecay
+from seqprobe.probes.gradient_decay import GradientDecay
 from seqprobe.probes.locality import Locality
 from seqprobe.probes.path_length import PathLength
 from seqprobe.probes.position import Position

@@ -1,5 +1,6 @@
 """One face for any `nn.Module` that reads sequences; its maths is never copied."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy, deepcopy
@@ -52,10 +53,14 @@ class SequenceModel:
         predicts: what the outputs of a module for real-valued inputs are: the `next` inputs, other
             `values`, or scores of `classes`. Without it they are taken for the next inputs where
             they predict them better than their mean does, else for other values.
+        grid: rows and columns, where the inputs are the patches of an image: position p is that at
+            divmod(p, columns). All sequences have rows * columns steps then, and the outputs are
+            one for each patch; a class token that the module adds inside is no input.
 
     Raises:
-        ModelError: the module cannot be run, or returns no such output per step.
-        UsageError: a site is no module of the model; `predicts` does not fit it.
+        ModelError: the module cannot be run, or returns no such output per step; the sequence is
+            not as long as the grid.
+        UsageError: a site is no module of the model; `predicts` or `grid` does not fit it.
     """
 
     def __init__(
@@ -67,10 +72,12 @@ class SequenceModel:
         sites: Sequence[str] = (),
         head: str | None = None,
         predicts: Predicts | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> None:
         self.module = module
         self.features, self.head = features, head
         self.predicts = _possible(predicts, features)
+        self.grid = _rows_and_columns(grid)
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False
         self.trained_length: int | None = None
@@ -91,6 +98,8 @@ class SequenceModel:
     def run(self, inputs: Inputs) -> Outputs:
         """The forward in whatever mode the module is, with gradients if they are enabled."""
         batch, time = inputs.shape[:2]
+        if self.grid and time != math.prod(self.grid):
+            raise _off_the_grid(self.grid, time, type(self.module).__name__)
         return per_step_outputs(self.returned(inputs), batch, time, self.time_first, self.head)
 
     def returned(self, inputs: Inputs, **more: Any) -> Any:
@@ -149,12 +158,12 @@ class SequenceModel:
             raise self._rows_mix
         if not states:
             fused = partial(self.observe, unrolled=False)
-            return Autograd(self.module, fused, inputs, causal=self.causal)
+            return Autograd(self.module, fused, inputs, causal=self._cuttable)
         if self.sweepable:
             observed = self.observe(inputs, cut=True)
             if chained(observed) and cut_out(observed):
                 return Sweep(observed)
-        return Autograd(self.module, self.observe, inputs, causal=self.causal)
+        return Autograd(self.module, self.observe, inputs, causal=self._cuttable)
 
     @cached_property
     def _rows_mix(self) -> NotApplicable:
@@ -219,7 +228,7 @@ class SequenceModel:
         if not step_by_step(observed):
             return False
         try:
-            automatic = Autograd(self.module, self.observe, inputs, causal=True)
+            automatic = Autograd(self.module, self.observe, inputs, causal=self.grid is None)
             return agree(Sweep(observed), automatic, *inputs.shape[:2])
         except NotApplicable:
             return False
@@ -298,6 +307,11 @@ class SequenceModel:
                 return bool(self.kinds) and not any(m.support.triu(1).any() for m in self.kinds)
         return True
 
+    @property
+    def _cuttable(self) -> bool:
+        """Whether the first steps alone have the same outputs."""
+        return self.causal and self.grid is None
+
     @cached_property
     def heads(self) -> tuple[str, ...]:
         """The names of all outputs per step, the one that is measured first."""
@@ -351,10 +365,15 @@ class SequenceModel:
 
     @property
     def _short(self) -> int:
-        return self._unmistakable(11, 1)
+        return math.prod(self.grid) if self.grid else self._unmistakable(11, 1)
 
     def _unmistakable(self, length: int, direction: int) -> int:
-        """The nearest length, upwards or downwards, that is no size of any parameter."""
+        """The nearest length, upwards or downwards, that is no size of any parameter.
+
+        A grid has one length, which often is the size of a table of positions.
+        """
+        if self.grid:
+            return length
         sizes = {size for tensor in self.tensors() for size in tensor.shape}
         while length in sizes:
             length += direction
@@ -416,6 +435,29 @@ def _no_prediction(predicts: str, got: str) -> UsageError:
         expected="for real-valued inputs: next, with no more outputs than features, values, or "
         "classes",
         do="Leave predicts out, or give features=... as well.",
+    )
+
+
+def _rows_and_columns(grid: tuple[int, int] | None) -> tuple[int, int] | None:
+    if grid is None or (len(grid) == 2 and all(isinstance(n, int) and n > 0 for n in grid)):
+        return grid
+    raise UsageError(
+        "this is no grid of patches",
+        where="SequenceModel",
+        got=f"grid={grid!r}",
+        expected="(rows, columns)",
+        do="Give how many patches there are along both sides of the image.",
+    )
+
+
+def _off_the_grid(grid: tuple[int, int], time: int, where: str) -> ModelError:
+    rows, columns = grid
+    return ModelError(
+        "the grid does not fit the sequence",
+        where=where,
+        got=f"{time} steps",
+        expected=f"{rows} x {columns} = {rows * columns} patches",
+        do="Give whole images, or the grid=(rows, columns) of their patches.",
     )
 
 

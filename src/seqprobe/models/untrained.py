@@ -32,6 +32,7 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
         sites=model.asked_sites,
         head=model.head,
         predicts=model.predicts,
+        grid=model.grid,
     )
 
 

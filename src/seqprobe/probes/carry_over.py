@@ -50,7 +50,7 @@ class CarryOver(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True)
+        return Needs(stream="data", rerun=True, lengths=True)
 
     def observe(self, observation: Observation) -> Evidence:
         rows, (gains, no_loss) = len(observation.inputs), _gains(observation)

@@ -14,40 +14,39 @@ from torch.nn.functional import one_hot
 
 from seqprobe.contracts import (
     Baseline,
-    Estimate,
     Evidence,
     Gradients,
     Interval,
     Measurement,
     Needs,
-    Null,
     Observation,
     Probe,
     Series,
 )
 from seqprobe.errors import UsageError
-from seqprobe.estimators.curve import Curves, DecayCurve, SquaredNorms
-from seqprobe.estimators.decay import (
-    exponential_rate,
-    first_crossings,
-    last_crossings,
-    steady_rate,
-)
-from seqprobe.estimators.spread import mean_distance
+from seqprobe.estimators.curve import DecayCurve, SquaredNorms
+from seqprobe.estimators.grid import around
 from seqprobe.probes.evidence import attribution, gates
+from seqprobe.probes.evidence.decay_metrics import (
+    half_life,
+    half_lives,
+    headline,
+    horizons,
+    leak,
+    metrics_ahead,
+    metrics_of,
+    warnings_of,
+)
+from seqprobe.probes.evidence.on_grid import (
+    grid_metrics,
+    grid_rows,
+    grid_tables,
+    relative_to_mean,
+)
 from seqprobe.probes.evidence.predicting import why_no_loss
 
 TARGETS, VECTORS, CLOSELY = 4, 2, 32
-HORIZON, CLEARLY = 1e-3, 10.0
 THIRDS, AHEAD = ("first", "middle"), "ahead"
-UNITS = {
-    "half_life": "steps",
-    "horizon": "steps",
-    "at_distance": "",
-    "rate": "nats/step",
-    "steady_rate": "nats/step",
-    "mean_distance": "steps",
-}
 _LOSS = {"loss": "output"}
 Mean = Callable[[SquaredNorms, float, int], DecayCurve]
 
@@ -79,13 +78,17 @@ class GradientDecay(Probe):
     reading: ClassVar[str] = (
         "A straight line on this logarithmic axis is exponential decay. Below the thin line "
         "(0.001) training gets almost no signal from that far back. A gradient that arrives is "
-        "necessary for learning a dependency, not sufficient."
+        "necessary for learning a dependency, not sufficient. Steps of patches (`grid=`) run along "
+        "the raster, where the next row is far away. Distance on the image is in "
+        "`gradient-decay-grid` and `grid_mean_distance`: Euclidean, in patches, in all directions; "
+        "there 1 is the mean gradient of all patches."
     )
     limits: ClassVar[str] = (
         "Sensitivity, not use: a saturated unit can have no gradient and still matter. Averages "
         "over the sequences that were fed. The residual connection dominates distance 0 in "
         "attention models, which lowers all their relative values; the half-life is counted from "
-        "distance 1 for that reason."
+        "distance 1 for that reason. On the grid each norm is one of random projections, which is "
+        "too low where few directions matter, unless --exact leaves them out."
     )
     references: ClassVar[tuple[str, ...]] = (
         "Learning long-term dependencies with gradient descent is difficult (Bengio et al., 1994)",
@@ -165,7 +168,25 @@ class GradientDecay(Probe):
             rows |= gates.observe(observation, window)
         if whole and self.attribution:
             rows |= attribution.observe(observation, self.attribution, steps, window)
+        if observation.grid:
+            rows |= self._on_grid(observation, generators)
         return {**rows, "floor": np.full(len(generators), derivatives.floor)}
+
+    def _on_grid(self, observation: Observation, generators: list[np.random.Generator]) -> Evidence:
+        """Of targets anywhere on the image; the mean gradient of what each may see is one."""
+        derivatives, time = observation.derivatives, observation.inputs.shape[1]
+        assert derivatives is not None
+        assert observation.grid is not None
+        steps = _between(generators, 0, time, self.targets)
+        vectors = self._vectors(observation, "output", steps, generators)
+        found = derivatives.gradients("output", steps, vectors, time - 1)
+        back = norms("back", found, exact=self.exact)["back/squares"]
+        turned = Gradients(found.ahead, found.log_squares)
+        ahead = norms("ahead", turned, exact=self.exact)["ahead/squares"]
+        logs, places = around(ahead, back, steps.numpy()), steps.numpy()
+        if observation.causal:
+            logs[np.arange(time) > places[..., None]] = math.nan
+        return grid_rows(relative_to_mean(logs), places, observation.grid)
 
     def _vectors(
         self,
@@ -193,13 +214,15 @@ class GradientDecay(Probe):
         metrics = metrics_of(output, leak(output, evidence), self.distance)
         tables = [Series.stacked(self.id, [*self._columns(evidence, whole)])]
         if AHEAD in curves:
-            metrics |= _ahead(curves[AHEAD], self.distance)
+            metrics |= metrics_ahead(curves[AHEAD], self.distance)
             tables.append(self._table_ahead(evidence, curves[AHEAD]))
         if self.whole:
             mean_square = self._curve(evidence, "output", DecayCurve.root_mean_square)
-            metrics["half_life_rms"] = _half_life(mean_square)
+            metrics["half_life_rms"] = half_life(mean_square)
             tables.append(Series.stacked(f"{self.id}-position", [*_thirds(curves)]))
         metrics |= gates.metrics(evidence, self.seed) | attribution.metrics(evidence)
+        metrics |= grid_metrics(evidence, "the same gradient everywhere", self.seed)
+        tables += grid_tables(self.id, evidence, "relative", self.seed)
         for more in (gates, attribution):
             tables += more.tables(self.id, evidence)
         return Measurement(
@@ -207,7 +230,7 @@ class GradientDecay(Probe):
             metrics=metrics,
             key="horizon",
             series=tuple(tables),
-            warnings=(*_warnings(output), *self._unsettled(output)),
+            warnings=(*warnings_of(output), *self._unsettled(output)),
         )
 
     def _directions(self, evidence: Evidence) -> dict[str, DecayCurve]:
@@ -257,18 +280,6 @@ class GradientDecay(Probe):
         )
 
 
-def half_lives(curves: Curves) -> np.ndarray:
-    """Steps from distance 1 in which each curve halves; infinite if it does not."""
-    with np.errstate(invalid="ignore"):
-        beyond = curves[:, 1:] - curves[:, 1:2]
-    return first_crossings(np.nan_to_num(beyond, nan=-np.inf), -math.log(2))
-
-
-def horizons(curves: Curves) -> np.ndarray:
-    """After how many steps each curve stays below a thousandth; infinite if it does not."""
-    return last_crossings(curves, math.log(HORIZON))
-
-
 def _window(time: int) -> int:
     return 3 * time // 4
 
@@ -277,8 +288,14 @@ def _late(
     generators: list[np.random.Generator], time: int, targets: int
 ) -> Int[Tensor, "batch targets"]:
     """Target steps with a full window before them and a next token after them, spread evenly."""
-    first, last = _window(time), time - 1
-    edges = np.linspace(first, last, min(targets, last - first) + 1).astype(int)
+    return _between(generators, _window(time), time - 1, targets)
+
+
+def _between(
+    generators: list[np.random.Generator], first: int, stop: int, targets: int
+) -> Int[Tensor, "batch targets"]:
+    """Steps spread evenly."""
+    edges = np.linspace(first, stop, min(targets, stop - first) + 1).astype(int)
     return torch.tensor([[int(g.integers(a, b)) for a, b in pairwise(edges)] for g in generators])
 
 
@@ -319,119 +336,6 @@ def norms(name: str, found: Gradients, *, exact: bool) -> dict[str, np.ndarray]:
     )
     total = squares.logsumexp(2) - (math.log(squares.shape[2]) if several else 0.0)
     return {f"{name}/squares": total.numpy(), f"{name}/spread": spread.numpy()}
-
-
-def _half_life(curve: DecayCurve, other: str = "earlier") -> Estimate:
-    """A curve that may never halve has none: flat is said by the interval."""
-    if not curve.relative[1:2].max() > -math.inf:
-        return Estimate.missing("steps", f"no gradient arrives from any {other} input")
-    value, about = curve.sampled(half_lives)
-    flat = about is not None and not math.isfinite(about.high)
-    return Estimate.sampled(
-        math.inf if flat else value, "steps", about, n=curve.sequences,
-        null=Null("memoryless model", 0.0), longest=float(curve.window - 1),
-        beyond=f"no decay: a fall to half within {curve.window - 1} steps is not established",
-    )  # fmt: skip
-
-
-def leak(curve: DecayCurve, evidence: Evidence) -> Null:
-    """What comes from inputs after the target; in models that look ahead that is no null."""
-    if "ahead" not in evidence:
-        return Null("memoryless model", 0.0)
-    largest = float(np.exp(0.5 * evidence["ahead"].max() - curve.scale))
-    return Null("gradient to inputs after the target", largest)
-
-
-def _ahead(curve: DecayCurve, distance: int) -> dict[str, Estimate]:
-    """The same of inputs after the target."""
-    metrics = metrics_of(curve, Null("memoryless model", 0.0), distance, "later")
-    return {f"{name}_ahead": metrics[name] for name in UNITS}
-
-
-def metrics_of(
-    curve: DecayCurve, null: Null, distance: int, other: str = "earlier"
-) -> dict[str, Estimate]:
-    """Read off one curve; `other` says where its inputs are, `null` belongs to `at_distance`."""
-    if not curve.alive:
-        because = "the output has no gradient to its own input"
-        return {name: Estimate.missing(unit, because) for name, unit in UNITS.items()}
-    horizon, about = curve.sampled(horizons)
-    mean, around = curve.sampled(_mean_distances)
-    return {
-        "half_life": _half_life(curve, other),
-        "horizon": Estimate.sampled(
-            horizon, "steps", about, n=curve.sequences, null=Null("memoryless model", 0.0),
-            longest=float(curve.window),
-            beyond=f"the gradient is still above {HORIZON:g} at {curve.window} steps, the "
-            "longest measured",
-        ),
-        "at_distance": _at(curve, null, distance),
-        "rate": _rate(curve, exponential_rate),
-        "steady_rate": _rate(curve, steady_rate),
-        "mean_distance": Estimate.sampled(
-            mean, "steps", around, n=curve.sequences, null=Null("memoryless model", 0.0)
-        ),
-    }  # fmt: skip
-
-
-def _mean_distances(logs: Curves) -> np.ndarray:
-    """Of the gradient norms, taken as a distribution over distance."""
-    return mean_distance(np.exp(logs - logs.max(1, keepdims=True)))
-
-
-def _at(curve: DecayCurve, null: Null, distance: int) -> Estimate:
-    if distance > curve.window:
-        because = f"distance {distance} was not measured; {curve.window} steps were"
-        return Estimate.missing("", because)
-    value, about = curve.sampled(lambda curves: np.exp(curves[:, distance]))
-    return Estimate.sampled(value, "", about, n=curve.sequences, null=null)
-
-
-def _rate(curve: DecayCurve, law: Callable[[Curves, float], np.ndarray]) -> Estimate:
-    """Of a law, whether or not it fits best."""
-    floor = curve.floor - curve.scale
-    value, about = curve.sampled(lambda curves: law(curves, floor))
-    if math.isnan(value):
-        return Estimate.missing("nats/step", "fewer than five distances lie above the floor")
-    null = Null("flat curve", 0.0)
-    return Estimate.sampled(value, "nats/step", about, n=curve.sequences, null=null)
-
-
-def headline(metrics: Mapping[str, Estimate], distance: int) -> str:
-    """Back in time; after it ahead, where that was measured."""
-    back = _sentence(metrics, distance)
-    if "horizon_ahead" not in metrics:
-        return back
-    ahead = {name: metrics[f"{name}_ahead"] for name in UNITS}
-    return f"Back: {back} Ahead: {_sentence(ahead, distance, 'after')}"
-
-
-def _sentence(metrics: Mapping[str, Estimate], distance: int, side: str = "before") -> str:
-    horizon, there = metrics["horizon"], metrics["at_distance"]
-    if horizon.value is None:
-        return horizon.reason[0].upper() + horizon.reason[1:] + "."
-    if horizon.value == 0:
-        return f"No gradient arrives from any input {side} the present one."
-    at = (
-        f" At distance {distance} it is {there.value:.1e} of that."
-        if there.value is not None
-        else ""
-    )
-    return (
-        f"The typical gradient falls below a thousandth of its value at distance 0 "
-        f"after {horizon.value:.0f} steps.{at}"
-    )
-
-
-def _warnings(curve: DecayCurve) -> tuple[str, ...]:
-    """AICc alone often prefers a law with one parameter too many; a clear lead counts."""
-    scores = {fit.law: fit.aicc for fit in curve.fits}
-    if "exponential" not in scores or scores["exponential"] - min(scores.values()) < CLEARLY:
-        return ()
-    return (
-        f"by AICc the curve follows the law `{curve.fits[0].law}`, not an exponential; "
-        "`rate` describes it poorly",
-    )
 
 
 def _thirds(curves: Mapping[str, DecayCurve]) -> Iterator[dict[str, object]]:

@@ -8,7 +8,8 @@ import torch
 
 from seqprobe.contracts import Evidence, Measurement, Needs, Observation, Probe, Series
 from seqprobe.estimators.curve import DecayCurve, SquaredNorms
-from seqprobe.probes.gradient_decay import UNITS, headline, leak, metrics_of, norms
+from seqprobe.probes.evidence.decay_metrics import UNITS, headline, leak, metrics_of
+from seqprobe.probes.gradient_decay import norms
 
 SPREAD = 16
 

@@ -52,7 +52,7 @@ class Memory(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="iid", costs=True, sequences=1, length=LONGEST)
+        return Needs(stream="iid", costs=True, lengths=True, sequences=1, length=LONGEST)
 
     def observe(self, observation: Observation) -> Evidence:
         costs = costs_of_first(observation)

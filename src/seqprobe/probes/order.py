@@ -75,7 +75,7 @@ class Order(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True)
+        return Needs(stream="data", rerun=True, lengths=True)
 
     def observe(self, observation: Observation) -> Evidence:
         looking_back_only(observation)

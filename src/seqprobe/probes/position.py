@@ -19,8 +19,10 @@ from seqprobe.contracts import (
     Series,
 )
 from seqprobe.estimators.decay import last_crossings
+from seqprobe.estimators.grid import around
 from seqprobe.estimators.spread import distance_of
 from seqprobe.probes.evidence.changes import KL, LOSS, TOP
+from seqprobe.probes.evidence.on_grid import grid_metrics, grid_rows, grid_tables
 from seqprobe.probes.evidence.over_sequences import columns, estimated, estimated_mean
 from seqprobe.probes.evidence.replaced import NEAR, Replaced, replaced
 
@@ -49,7 +51,9 @@ class Position(Probe):
     reading: ClassVar[str] = (
         f"Where the curve falls below {HORIZON_BITS} bits, single tokens no longer matter to the "
         "prediction. A negative change of loss means that the prediction improved. The middle sags "
-        "where the last predictions use it less than both ends of the sequence."
+        "where the last predictions use it less than both ends of the sequence. Steps of patches "
+        "(`grid=`) run along the raster, where the next row is far away. Distance on the image is "
+        "in `position-grid` and `grid_mean_distance`: Euclidean, in patches, in all directions."
     )
     limits: ClassVar[str] = (
         "One token at a time: what only several tokens carry together stays unseen. A replaced "
@@ -78,6 +82,7 @@ class Position(Probe):
             "places": np.tile(found.places, (len(last), 1)),
             "null": found.null,
             **_ahead(found),
+            **_on_grid(found, observation),
         }
 
     def measure(self, evidence: Evidence) -> Measurement:
@@ -89,6 +94,8 @@ class Position(Probe):
             ahead = _metrics(evidence["kl_ahead"], self.distance, null, self.seed)
             metrics |= {f"{name}_ahead": each for name, each in ahead.items()}
             tables.append(_by_distance_ahead(evidence, self.seed))
+        metrics |= grid_metrics(evidence, "the same use everywhere", self.seed)
+        tables += grid_tables(self.id, evidence, "kl_bits", self.seed)
         return Measurement(
             headline=_headline(metrics, self.distance),
             metrics=metrics,
@@ -101,6 +108,14 @@ def _ahead(found: Replaced) -> Evidence:
     """Of predictions before the tokens, in models that look ahead."""
     ahead = found.ahead
     return {} if ahead is None else {"kl_ahead": ahead[..., KL], "top_ahead": ahead[..., TOP]}
+
+
+def _on_grid(found: Replaced, observation: Observation) -> Evidence:
+    """By distance on the image, in all directions."""
+    if observation.grid is None:
+        return {}
+    effects = around(found.effects[..., KL], found.before[..., KL], found.steps)
+    return grid_rows(effects, found.steps, observation.grid)
 
 
 def _metrics(

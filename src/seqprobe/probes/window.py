@@ -55,7 +55,7 @@ class Window(Probe):
 
     @property
     def needs(self) -> Needs:
-        return Needs(stream="data", rerun=True)
+        return Needs(stream="data", rerun=True, lengths=True)
 
     def observe(self, observation: Observation) -> Evidence:
         assert observation.attempt is not None

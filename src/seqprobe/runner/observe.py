@@ -98,7 +98,7 @@ class Observer:
             "longest": self.stream.longest,
             "attempt": Attempts(model),
             "trained_length": model.trained_length,
-            "carrying": Carrying(model),
+            "carrying": None if model.grid else Carrying(model),
             "frequencies": self.stream.frequencies,
             "texts": self.stream.texts,
             "values": self._some.flatten(0, 1) if real else None,
@@ -107,6 +107,7 @@ class Observer:
             "mixers": self._mixers,
             "costs": Costs(model) if needs.costs else None,
             "causal": model.causal,
+            "grid": model.grid,
         }
 
     def _derivatives(self, inputs: Tensor) -> tuple[Sweep | Autograd | None, str]:

@@ -30,15 +30,19 @@ def plan(
     length: int,
     limit: int | None,
     baselines: Collection[Baseline] = ("untrained", "iid", "data"),
+    *,
+    whole: bool = False,
 ) -> list[Pass]:
     """Group probes by what is measured, stream, length and number of sequences.
 
     No sequence is longer than `length`; `limit` is the number of sequences per probe, in place
     of what each one would like. Only the named baselines make sense for the model and the data.
+    `whole`: every sequence has the full length, as an image has.
     """
     groups: dict[tuple, list[tuple[Probe, Needs]]] = defaultdict(list)
     for baseline, probe in _asked(probes, baselines):
         needs = _within(probe.needs, length, limit)
+        needs = replace(needs, length=length) if whole else needs
         group = baseline, needs.stream, needs.length, needs.sequences
         groups[group].append((probe, needs))
     return [_shared(group, baseline) for (baseline, *_), group in groups.items()]
@@ -71,6 +75,7 @@ def _shared(group: list[tuple[Probe, Needs]], baseline: Baseline | None) -> Pass
         attention=any(needs.attention for needs in wanted),
         costs=any(needs.costs for needs in wanted),
         tokens=all(needs.tokens for needs in wanted),
+        lengths=all(needs.lengths for needs in wanted),
         most=max(needs.most for needs in wanted),
     )
     return Pass(needs, probes, baseline)

@@ -197,4 +197,7 @@ def _obstacle(model: SequenceModel, needs: Needs) -> str:
     """Why a probe cannot be served by this model at all."""
     if needs.tokens and model.features:
         return "needs symbols; this model reads real-valued features"
+    if needs.lengths and model.grid:
+        rows, columns = model.grid
+        return f"needs sequences of several lengths; all images have {rows} x {columns} patches"
     return ""

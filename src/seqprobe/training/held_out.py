@@ -49,5 +49,9 @@ class HeldOut:
             wanted = probe.needs.sequences
             given = len(self.given.batch) if probe.needs.stream == "data" else wanted
             by_count[min(wanted, given)].append(probe)
-        longest = self.given.longest
-        return [each for count, some in by_count.items() for each in plan(some, longest, count, ())]
+        longest, image = self.given.longest, self.model.grid is not None
+        return [
+            each
+            for count, some in by_count.items()
+            for each in plan(some, longest, count, (), whole=image)
+        ]

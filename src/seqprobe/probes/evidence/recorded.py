@@ -17,7 +17,7 @@ from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 ALL, AHEAD = "all states", "ahead "
 MOST = 2**26
 """Numbers to keep of the states of all sequences."""
-WIDE, WIDEST = 1024, 4096
+WIDE, WIDEST = 1024, 2048
 """Random directions that stand for a state of a large model, and the widest of all together.
 
 What can be read from a projection can be read from the state: lower bounds stay lower bounds.

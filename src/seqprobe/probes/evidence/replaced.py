@@ -149,7 +149,7 @@ def _drawn(
     """
     tokens, frequencies = observation.inputs.cpu(), observation.frequencies
     bounds = _bounds(tokens.shape[1])
-    edits = bounds[-1] if exact else len(bounds) - 1
+    edits = int(bounds[-1]) if exact else len(bounds) - 1
     steps = torch.empty(len(tokens), edits, dtype=torch.long)
     others = tokens.new_empty(len(tokens), edits, *tokens.shape[2:])
     weights = torch.ones(len(tokens), edits, dtype=torch.float64)
