@@ -8,12 +8,13 @@ from time import perf_counter
 import torch
 
 from seqprobe.errors import SeqProbeError
+from seqprobe.estimators.byte_counts import written
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.evidence.recorded import MOST
 from seqprobe.runner.memory import batch_size, bytes_for_each, fits_twice
 from seqprobe.runner.plan import Pass
 
-SWEPT = 0.2
+SWEPT = 0.1
 """What remains of the work where recurrences are swept, and read on from their states."""
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
@@ -28,11 +29,10 @@ class Forecast:
 
     def __str__(self) -> str:
         unit, size = next((u for u in UNITS if self.seconds >= 2 * u[1]), UNITS[-1])
-        took = math.ceil(self.seconds / size)
-        memory = (self.parameters + self.beside) / 2**30
+        whole = written(self.parameters + self.beside)
         return (
-            f"This will take about {took} {unit} and up to {memory:.1f} GiB, of which "
-            f"{self.parameters / 2**30:.1f} GiB are the model."
+            f"This will take about {math.ceil(self.seconds / size)} {unit} and up to {whole}, "
+            f"{written(self.parameters)} of it for the model."
         )
 
 
@@ -66,9 +66,9 @@ def _of_a_batch(model: SequenceModel, each: Pass, processes: int) -> int:
 
 
 def _seconds(model: SequenceModel, length: int) -> float:
-    """The second of two; the first one warms up."""
+    """The least of three; the first one warms up."""
     inputs = model.example(1, length)
-    return [_timed(lambda: _forward_and_backward(model, inputs)) for _ in range(2)][-1]
+    return min(_timed(lambda: _forward_and_backward(model, inputs)) for _ in range(3))
 
 
 def _forward_and_backward(model: SequenceModel, inputs: torch.Tensor) -> None:
