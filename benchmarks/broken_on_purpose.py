@@ -1394,7 +1394,7 @@ BREAKS = (
     _reference("linear_recurrences", "a = a * _later(a, shift)", "a = a * a"),
     _reference("linear_recurrences", "shift *= 2", "shift *= 3"),
     _reference("linear_recurrences", "(away >= 0)", "(away > 0)"),
-    _reference("linear_recurrences", "[own.imag != 0]", "[own.imag > 9]"),
+    _reference("linear_recurrences", "[np.imag(own) != 0]", "[np.imag(own) > 9]"),
     _reference("min_recurrences", "sigmoid / (sigmoid + 0.5)", "sigmoid"),
     _reference("min_recurrences", "FORMS[self.form](1 - new,", "FORMS[self.form](new,"),
     _reference("convolutions", "(self.before, 0)", "(0, self.before)", "convolutions"),

@@ -1,8 +1,7 @@
 """Where the parameters of a rebuilt model go, and in which precision."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -50,7 +49,7 @@ def placed_by_parameters(
     return module.to(device).eval()
 
 
-def spread(module: nn.Module, most: Mapping[Any, str] | None = None) -> nn.Module:
+def spread(module: nn.Module, most: dict[int | str, int | str] | None = None) -> nn.Module:
     """Layer by layer over all GPUs, and over the CPU where they are full, by accelerate.
 
     `most`: how much of each device may be used, such as `{0: "20GiB", "cpu": "60GiB"}`.

@@ -76,7 +76,7 @@ class SequenceModel:
     ) -> None:
         self.module = module
         self.features, self.head = features, head
-        self.predicts = _possible(predicts, features)
+        self.predicts: Predicts | None = _possible(predicts, features)
         self.grid = _rows_and_columns(grid)
         self.vocab_size = vocab_size or (None if features else _smallest_embedding(module))
         self.time_first = False

@@ -74,7 +74,7 @@ class Diagonal(nn.Module):
         pairs = torch.view_as_real(torch.tensor(lambdas, dtype=torch.complex128))
         self.lambdas = nn.Parameter(pairs.to(torch.get_default_dtype()))
         self.into = nn.Linear(features, len(lambdas), bias=False)
-        self.form = form
+        self.form: Form = form
 
     def forward(self, x: Float[Tensor, "batch time features"]) -> Float[Tensor, "batch time pairs"]:
         """Real parts of all states, then their imaginary parts."""
@@ -104,7 +104,7 @@ def diagonal_bits(
     of conjugates there is one. Short term memory in echo state networks (Jaeger, 2002).
     """
     own = np.array(lambdas, dtype=complex)
-    all_ = np.concatenate([own, own[own.imag != 0].conj()])
+    all_ = np.concatenate([own, own[np.imag(own) != 0].conj()])
     covariance = 1 / (1 - np.outer(all_, all_.conj()))
     left = all_ ** distances[:, None]
     explained = (left.conj() * np.linalg.solve(covariance, left.T).T).sum(1).real

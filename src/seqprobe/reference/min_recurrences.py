@@ -25,7 +25,7 @@ class MinGRU(nn.Module):
     def __init__(self, width: int, hidden: int, form: MinForm) -> None:
         super().__init__()
         self.gate, self.value = nn.Linear(width, hidden), nn.Linear(width, hidden)
-        self.form = form
+        self.form: MinForm = form
 
     def forward(self, x: Read) -> Hidden:
         new = self.gate(x).sigmoid()
@@ -38,7 +38,7 @@ class MinLSTM(nn.Module):
     def __init__(self, width: int, hidden: int, form: MinForm) -> None:
         super().__init__()
         self.forget, self.input, self.value = (nn.Linear(width, hidden) for _ in range(3))
-        self.form = form
+        self.form: MinForm = form
 
     def forward(self, x: Read) -> Hidden:
         keep, new = self.forget(x).sigmoid(), self.input(x).sigmoid()
