@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 LATEST, CHAIN, FIRST = 0, 1, 2
-SWEEP = 512
+SWEEP = 1 << 23
+"""Numbers in rows that are written before those of tensors that are gone are let go of."""
 
 Rows = Float[Tensor, "rows *_"]
 
@@ -116,7 +117,7 @@ class Ledger:
     """
 
     def __init__(self, rows: int) -> None:
-        self._rows = rows
+        self._rows, self._written = rows, 0
         self._entries: dict[int, _Entry] = {}
 
     def knows(self, tensor: Tensor) -> bool:
@@ -134,6 +135,7 @@ class Ledger:
         """Replace the rows of a tensor."""
         if not tensor.numel():
             return
+        self._written += rows.numel()
         entry = self._entry(tensor)
         if entry is None:
             entry = self._open(tensor)
@@ -156,8 +158,9 @@ class Ledger:
         return self._entries.get(tensor.untyped_storage()._cdata)
 
     def _open(self, tensor: Tensor) -> "_Entry":
-        if len(self._entries) % SWEEP == SWEEP - 1:
+        if self._written > SWEEP:
             self._entries = {k: e for k, e in self._entries.items() if not e.storage.expired()}
+            self._written = 0
         storage, size = tensor.untyped_storage(), tensor.element_size()
         nothing = torch.full((self._rows, 1), math.inf)
         entry = _Entry(StorageWeakRef(storage), nothing, storage.nbytes() // size, size)
