@@ -1,6 +1,6 @@
 """Memory of probing a model against its own forward and backward, where memory is short.
 
-    python benchmarks/large.py > docs/large.md
+    python benchmarks/large.py [own | check NAME | whole]
 
 A transformer of 32 million random parameters, in processes of their own, on sequences of 256
 tokens. "Own" is one forward and backward of one sequence, with gradients for the inputs alone.
