@@ -47,14 +47,13 @@ class Costs:
 
     def parameters(self) -> int:
         """Bytes of all parameters and buffers; tied ones count once."""
-        module = self.model.module
-        storages = {t.untyped_storage()._cdata: t.nbytes for t in _own(module)}
+        storages = {t.untyped_storage()._cdata: t.nbytes for t in self.model.tensors()}
         return sum(storages.values())
 
     def saved(self, inputs: Tensor) -> int:
         """Bytes that a forward keeps for its backward; each storage counts once."""
         module = self._itself()
-        own = {t.untyped_storage()._cdata for t in _own(module)}
+        own = {t.untyped_storage()._cdata for t in self.model.tensors()}
         with as_in_training(module), kept_for_backward() as kept:
             outputs = self.model.run(inputs[:1].clone())  # a view would keep all of the batch
         del outputs
@@ -162,11 +161,6 @@ class Costs:
     def _synchronize(self) -> None:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
-
-
-def _own(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 @contextmanager

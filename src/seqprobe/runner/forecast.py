@@ -9,6 +9,7 @@ import torch
 
 from seqprobe.errors import SeqProbeError
 from seqprobe.estimators.byte_counts import written
+from seqprobe.models.costs import Costs
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.evidence.recorded import MOST
 from seqprobe.runner.memory import batch_size, bytes_for_each, fits_twice
@@ -40,7 +41,7 @@ def forecast(model: SequenceModel, passes: Sequence[Pass], processes: int = 1) -
     """Of a plan; a plain forward and backward of one sequence is timed for each length in it."""
     once = {each.needs.length: _seconds(model, each.needs.length) for each in passes}
     work = sum(_work(model, each) * once[each.needs.length] for each in passes)
-    parameters = sum(tensor.nbytes for tensor in model.tensors())
+    parameters = Costs(model).parameters()
     copied = parameters if _copied(model, passes) else 0
     kept = 4 * MOST if any(each.needs.states for each in passes) else 0
     batch = max((_of_a_batch(model, each, processes) for each in passes), default=0)

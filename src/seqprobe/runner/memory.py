@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from seqprobe.errors import NotApplicable
-from seqprobe.models.costs import kept_for_backward
+from seqprobe.models.costs import Costs, kept_for_backward
 from seqprobe.models.device import free_bytes
 from seqprobe.models.sequence_model import SequenceModel
 
@@ -35,7 +35,7 @@ def room_for_a_copy(model: SequenceModel, processes: int = 1) -> None:
 
 def fits_twice(model: SequenceModel, processes: int = 1) -> bool:
     """Whether a second model would leave half of the free memory."""
-    needed = processes * sum(tensor.nbytes for tensor in model.tensors())
+    needed = processes * Costs(model).parameters()
     return needed <= HALF * free_bytes(model.device)
 
 
