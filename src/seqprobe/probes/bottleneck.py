@@ -109,10 +109,11 @@ class Bottleneck(Probe):
 
     def measure(self, evidence: Evidence) -> Measurement:
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
-        sites, series = self._sites(seen, alphabet), tuple[Series, ...]()
-        if len(alphabet):
-            sites += self._of_the_cache(seen, alphabet, evidence)
-            series = self._effort(seen, alphabet)
+        past, classes = _past(seen, alphabet), len(alphabet)
+        sites, series = self._sites(seen, past, classes), tuple[Series, ...]()
+        if classes:
+            sites += self._of_the_cache(evidence, past, alphabet)
+            series = self._effort(seen, past, classes)
         metrics = sites[0].metrics(self.distance)
         back = Measurement(
             headline=_headline(metrics, self.distance),
@@ -127,7 +128,8 @@ class Bottleneck(Probe):
         self, back: Measurement, evidence: Evidence, alphabet: torch.Tensor
     ) -> Measurement:
         """Of what lies ahead as of a past, in the first site alone."""
-        kept = self._sites(Recorded.of(ahead(evidence)), alphabet, most=1)[0]
+        seen = Recorded.of(ahead(evidence))
+        kept = self._sites(seen, _past(seen, alphabet), len(alphabet), most=1)[0]
         metrics = kept.metrics(self.distance)
         return replace(
             back,
@@ -137,44 +139,48 @@ class Bottleneck(Probe):
             warnings=tuple(dict.fromkeys((*back.warnings, *kept.warnings))),
         )
 
-    def _sites(self, seen: Recorded, alphabet: torch.Tensor, most: int | None = None) -> list[Kept]:
+    def _sites(
+        self, seen: Recorded, past: torch.Tensor, classes: int, most: int | None = None
+    ) -> list[Kept]:
         """What each site keeps, or the first few of them."""
         return [
-            Kept.of(site, seen.width(site), state, self._bits(seen, alphabet, state))
+            Kept.of(site, seen.width(site), state, self._bits(state, past, classes))
             for site, state in [*seen.sites.items()][:most]
         ]
 
     def _bits(
-        self, seen: Recorded, alphabet: torch.Tensor, state: Float[torch.Tensor, "_ _ width"]
+        self, state: Float[torch.Tensor, "_ _ width"], past: torch.Tensor, classes: int
     ) -> DecodedBits:
-        """About symbols of the alphabet, or about noise where there are none."""
-        if not len(alphabet):
-            return normal_bits(state, seen.lagged(seen.read.float()), seed=self.seed)
-        past = seen.lagged(torch.searchsorted(alphabet, seen.read))
-        return decodable_bits(state, past, len(alphabet), effort=self.effort, **self._how(alphabet))
+        """About symbols of so many classes, or about noise where there are none."""
+        if not classes:
+            return normal_bits(state, past, seed=self.seed)
+        return decodable_bits(state, past, classes, effort=self.effort, **self._how(classes))
 
     def _of_the_cache(
-        self, seen: Recorded, alphabet: torch.Tensor, evidence: Evidence
+        self, evidence: Evidence, past: torch.Tensor, alphabet: torch.Tensor
     ) -> list[Kept]:
         if "cache" not in evidence:
             return []
-        cache, read = torch.from_numpy(evidence["cache"]), torch.searchsorted(alphabet, seen.read)
+        cache, classes = torch.from_numpy(evidence["cache"]), len(alphabet)
+        read = torch.searchsorted(alphabet, torch.from_numpy(evidence["read"]))
         own = read[:, -cache.shape[1] :, None]
-        bits = decodable_bits(cache, own, len(alphabet), effort="linear", **self._how(alphabet))
-        site = "with the cache of all positions"
-        return [Kept.everywhere(site, cache, bits, seen.lagged(read))]
+        bits = decodable_bits(cache, own, classes, effort="linear", **self._how(classes))
+        return [Kept.everywhere("with the cache of all positions", cache, bits, past)]
 
-    def _effort(self, seen: Recorded, alphabet: torch.Tensor) -> tuple[Series, ...]:
+    def _effort(self, seen: Recorded, past: torch.Tensor, classes: int) -> tuple[Series, ...]:
         """Where it is asked for, how hard the symbols are to read."""
         if self.effort != "full":
             return ()
-        past = seen.lagged(torch.searchsorted(alphabet, seen.read))
-        code = online_code(seen.together, past, len(alphabet), **self._how(alphabet))
-        return (_readability(code),)
+        return (_readability(online_code(seen.together, past, classes, **self._how(classes))),)
 
-    def _how(self, alphabet: torch.Tensor) -> dict[str, Any]:
-        classes = len(alphabet)
+    def _how(self, classes: int) -> dict[str, Any]:
         return {"chances": torch.full((classes,), 1 / classes), "seed": self.seed}
+
+
+def _past(seen: Recorded, alphabet: torch.Tensor) -> torch.Tensor:
+    """What was read before each step: places in the alphabet, or noise where there is none."""
+    read = torch.searchsorted(alphabet, seen.read) if len(alphabet) else seen.read.float()
+    return seen.lagged(read)
 
 
 def _readability(code: OnlineCode) -> Series:
