@@ -13,7 +13,7 @@ from seqprobe.reference.min_recurrences import MinLM
 
 Kind = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "attention"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentLM(nn.Module):
@@ -22,7 +22,7 @@ class RecurrentLM(nn.Module):
     def __init__(self, kind: Kind, vocab_size: int, width: int, layers: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
-        self.rnn = _RECURRENT[kind](width, width, layers, batch_first=True)
+        self.rnn = RECURRENT[kind](width, width, layers, batch_first=True)
         self.head = nn.Linear(width, vocab_size)
         if kind == "lstm":
             self._open_forget_gates(width)
