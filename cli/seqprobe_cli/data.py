@@ -21,6 +21,10 @@ def list_data() -> None:
     click.echo("  stdlib           source text of this Python's standard library, likewise")
     click.echo("  synthetic:iid    independent, equally likely tokens")
     click.echo("  synthetic:copy   the same, the second half repeating the first")
+    click.echo("  synthetic:recall-16-1024, synthetic:copy-16-1024, or one distance: recall-100")
+    click.echo(
+        "                   tasks of reference models; their files tell which, without --data"
+    )
     click.echo("  synthetic:lag-48 for models that read real values: x_t = 0.9 x_{t-48} + noise;")
     click.echo("                   any other lag likewise")
     click.echo("  (none)           text that the model itself writes; noise for real values")

@@ -214,7 +214,9 @@ class TestRequests:
 
     def test_unknown_stream(self, refuse: Refuse, tiny: Path) -> None:
         said = refuse(2, "analyze", tiny, "--data", "synthetic:noise")
-        assert "no stream 'synthetic:noise'; expected one of synthetic:iid, synthetic:copy" in said
+        assert (
+            "no stream 'synthetic:noise'; expected one of synthetic:iid, synthetic:copy, sy" in said
+        )
 
     def test_another_vocabulary(self, refuse: Refuse, short: Path, text: Path) -> None:
         said = refuse(2, "analyze", short, "--data", text, "--length", "16")
