@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("src", "tests", "cli", "reports", "data", "examples", "pyproject.toml", "README.md")
+COPIED = (
+    "src",
+    "tests",
+    "cli",
+    "reports",
+    "data",
+    "examples",
+    "benchmarks",
+    "pyproject.toml",
+    "README.md",
+)
 
 
 class Break(NamedTuple):

@@ -1,5 +1,7 @@
 """`seqprobe data`: what can be fed to a model, and which checkpoints come with the package."""
 
+from typing import Any
+
 import click
 
 
@@ -32,7 +34,15 @@ def list_data() -> None:
     for path, card in checkpoints():
         click.echo(
             f"  {path}\n    {card['parameters']:,} parameters, {card['tokens']:,} tokens, "
-            f"held out {card['held_out_bits']} bits per byte "
-            f"(byte trigram {card['trigram_bits']})\n"
-            f"    {card['command']}"
+            f"{_learned(card)}\n    {card['command']}\n    {card['hardware']}"
         )
+
+
+def _learned(card: dict[str, Any]) -> str:
+    """By the loss on a text; on copy and recall by right answers as well."""
+    bits = f"held out {card['held_out_bits']} bits"
+    if "trigram_bits" in card:
+        return f"{bits} per byte (byte trigram {card['trigram_bits']})"
+    far = card["held_out_by_distance"].items()
+    right = ", ".join(f"{found['accuracy']:.0%} at {distance}" for distance, found in far)
+    return f"{bits} per answer; right: {right}"

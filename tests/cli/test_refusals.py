@@ -264,7 +264,7 @@ class TestRequests:
 class TestTraining:
     def test_unknown_setting(self, refuse: Refuse) -> None:
         said = refuse(2, "train", "gru", "--set", "step=3")
-        assert "no setting 'step'; expected one of data, distance, parameters, layers, " in said
+        assert "no setting 'step'; expected one of data, share, distance, shortest, param" in said
         assert said.endswith("Did you mean 'steps'?")
 
     def test_unknown_model(self, refuse: Refuse) -> None:
