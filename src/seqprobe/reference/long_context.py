@@ -22,8 +22,8 @@ LONG: Settings = {
 }
 SMALL: Settings = {
     "recall": {**RECALL, "distance": 32, "parameters": 29_350, "steps": 400},
-    "stdlib": {"context": 64, "parameters": 102_000, "steps": 400},
-    "copy": {**COPY, "distance": 32, "shortest": 2, "parameters": 49_800, "steps": 400},
+    "stdlib": {"context": 64, "parameters": 102_000, "steps": 1200},
+    "copy": {**COPY, "distance": 32, "shortest": 2, "parameters": 49_800, "steps": 1000},
 }
 RATES = {"lstm": 4e-3, "gru": 4e-3, "rnn": 1e-3, "attention": 3e-3}
 
