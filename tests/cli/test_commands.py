@@ -313,30 +313,6 @@ class TestTrain:
         assert json.loads((folder / "rnn.json").read_text())["recipe"]["learning_rate"] == 1
         assert run("inspect", "rnn.pt").exit_code == 0
 
-    def test_a_task_is_measured_on_itself(self, run: Run, folder: Path, plain_page: None) -> None:
-        """Train, look, and measure; the file says what it was trained on, and what it is not."""
-        settings = ("steps=3", "parameters=4000", "shortest=4", "distance=30", "batch=4")
-        words = [word for setting in settings for word in ("--set", setting)]
-        assert run("train", "gru", "--data", "recall", *words).exit_code == 0
-        line = last_line(run("inspect", "gru.pt").stdout)
-        assert line == "analyze: seqprobe analyze gru.pt --data synthetic:recall-4-30"
-        measure = ("analyze", "gru.pt", "--limit", "4", "--probe", "position")
-        result = run(*measure, "--probe", "order", "-o", "own.html")
-        assert result.exit_code == 0, result.output
-        report = json.loads((folder / "own.json").read_text())
-        assert report["data"]["source"] == "recall over 4 to 30 steps"
-        assert report["data"]["tokens"] == 4 * 31, "of the length of the task"
-        assert report["model"]["plan"]["predicts"] == "classes"
-        assert {step["status"] for step in report["model"]["verification"]} == {"passed"}
-        order, position = sorted(report["checks"], key=lambda check: str(check["id"]))
-        assert order["status"] == "not applicable"
-        assert "trained to say something else than the next token" in order["headline"]
-        assert position["metrics"]
-        assert run(*measure, "--data", "synthetic:iid", "-o", "iid.html").exit_code == 0
-        report = json.loads((folder / "iid.json").read_text())
-        assert report["data"]["source"].startswith("5 independent"), "what is asked for is fed"
-        assert report["data"]["tokens"] == 4 * 256
-
     def test_interrupted(
         self, run: Run, folder: Path, text: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
