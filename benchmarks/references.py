@@ -9,9 +9,9 @@ their name. `--small` is the same in a small size, for two cores of a CPU and so
 
 To be expected of one H200, by these rules and not yet measured: a recurrence of two layers takes
 about 2 x 37 us for each step in time, forward and backward, whatever the batch (launches, not
-arithmetic): 38 s for each recall, 61 s for text, 91 s for copy. Attention is bound by arithmetic:
-6 FLOPs for each parameter and token, and 12 x width x length / 2 for each layer and token, at
-100 TFLOP/s: below 20 s each. With tests and tables that is ten minutes for all twelve.
+arithmetic): 61 s for each recall and each text, 91 s for each copy. Attention is bound by
+arithmetic: 6 FLOPs for each parameter and token, and 12 x width x length / 2 for each layer and
+token, at 100 TFLOP/s: below 20 s each. That is twelve minutes for all twelve.
 """
 
 import argparse

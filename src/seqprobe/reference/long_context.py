@@ -16,7 +16,7 @@ RECALL = {"data": "recall", "shortest": 1}  # from one step on: else an RNN lear
 COPY = {"data": "copy", "shortest": 16}
 
 LONG: Settings = {
-    "recall": {**RECALL, "distance": 1024, "parameters": 550_000, "batch": 128, "steps": 500},
+    "recall": {**RECALL, "distance": 1024, "parameters": 550_000, "batch": 128, "steps": 800},
     "stdlib": {"context": 1024, "parameters": 1_930_000, "batch": 128, "steps": 800},
     "copy": {**COPY, "distance": 1024, "parameters": 1_060_000, "batch": 64, "steps": 600},
 }
