@@ -20,7 +20,7 @@ from seqprobe.reference import card, training
 from seqprobe.reference.held_out import held_out_bits
 from seqprobe.reference.language_models import build
 from seqprobe.reference.recipe import Recipe, learning_rate, recipe_from
-from seqprobe.reference.training import train
+from seqprobe.reference.training import precision, train
 from seqprobe.sequences.tasks import Copy
 
 CPU = torch.device("cpu")
@@ -321,6 +321,14 @@ def test_it_learns(tmp_path: Path) -> None:
     )
     assert losses[0] > 1.5
     assert card["held_out_bits"] < 0.1
+
+
+def test_precision() -> None:
+    """Recurrences of cuDNN would be in float16 under autocast."""
+    gpu = torch.device("cuda")
+    assert precision("attention", gpu) == precision("mingru", gpu) == torch.bfloat16
+    assert {precision(kind, gpu) for kind in ("lstm", "gru", "rnn")} == {torch.float32}
+    assert precision("attention", CPU) == torch.float32
 
 
 def test_learning_rate() -> None:

@@ -55,6 +55,7 @@ def card_of(trained: Trained, name: str) -> dict[str, Any]:
     """What the file called `name` and its card say."""
     recipe, task = trained.recipe, trained.task
     recipe = replace(recipe, data=Path(recipe.data).name)  # no folders of the user's
+    bits, better = trained.bits(), trained.best_step < recipe.steps
     return {
         "name": Path(name).stem,
         "command": command(recipe, name),
@@ -62,10 +63,10 @@ def card_of(trained: Trained, name: str) -> dict[str, Any]:
         "architecture": trained.architecture,
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "tokens": recipe.steps * recipe.batch * task.context,
-        "held_out_bits": round(trained.bits(), 4),
+        "held_out_bits": round(bits, 4),
         "held_out_sequences": SEQUENCES,
         "best_step": trained.best_step,
-        "best_held_out_bits": round(trained.best_bits(), 4),
+        "best_held_out_bits": round(trained.best_bits() if better else bits, 4),
         "checked": [[step, round(bits, 4)] for step, bits in trained.checked],
         **_of_task(trained),
         "hardware": hardware(trained.device),
