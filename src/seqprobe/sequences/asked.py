@@ -16,8 +16,8 @@ from seqprobe.sequences.tasks import Copy, Distances, Recall
 TASKS: dict[str, type[Copy | Recall]] = {"copy": Copy, "recall": Recall}
 _NAME = re.compile(r"synthetic:(copy|recall)(?:-([1-9]\d{0,4}))?-([1-9]\d{0,4})")
 _UNSEEN = 500_000
-"""Numbers from which on no training draws its steps."""
-_COUNTED = 256
+"""Steps beyond those of any training, which draws its batches by their numbers."""
+_COUNTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class AskedStream:
 
     @cached_property
     def frequencies(self) -> Float[Tensor, " vocab"]:
-        """Counted in some sequences."""
-        tokens, _ = self.task.batch(_COUNTED, generator(0, _UNSEEN - 1))
+        """Counted in some 100,000 tokens."""
+        sequences = max(_COUNTED // self.task.context, 1)
+        tokens, _ = self.task.batch(sequences, generator(0, _UNSEEN - 1))
         counts = torch.bincount(tokens.flatten(), minlength=self.task.vocab_size)
         return counts.double() / counts.sum()
 
