@@ -48,16 +48,16 @@ Analysable = SequenceModel | nn.Module | str | Path
 class Request:
     """What the user asks for, apart from the model.
 
-    `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for the task
-    that a reference checkpoint says it was trained on, or text that the model itself writes; series
-    of numbers for models of real values. `tokenizer`: of the text: bytes, char, word, ints, hf, a
-    vocabulary file, or None for what fits the model. `probes`: ids, or None for all. `distance`:
-    the distance that matters to the user. `length`: of the sequences; None for the longest useful
-    one that the model takes. `limit`: sequences per probe, in place of each probe's own number.
-    `precision`, `exact`, `effort` and `attribution` go to the probes that know them. `need`: what
-    the model has to be fit for, such as `length=8192`, `streaming`, `memory=2GiB`. For checkpoints:
-    `device`, `dtype`, and what their file does not say, as in `seqprobe.checkpoints.load.Given`.
-    `command` is kept in the report.
+    `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for text
+    that the model itself writes; series of numbers for models of real values. `tokenizer`: of the
+    text: bytes, char, word, ints, hf, a vocabulary file, or None for what fits the model.
+    `probes`: ids, or None for all. `distance`: the distance that matters to the user. `length`:
+    of the sequences; None for the longest useful one that the model takes. `limit`: sequences per
+    probe, in place of each probe's own number. `precision`, `exact`, `effort` and `attribution`
+    go to the probes that know them. `need`: what the model has to be fit for, such as
+    `length=8192`, `streaming`, `memory=2GiB`. For checkpoints: `device`, `dtype`, and what their
+    file does not say, as in `seqprobe.checkpoints.load.Given`. `command` is kept in the report.
+    Without `data`, a file of `seqprobe train` that names its task is measured on that.
     """
 
     data: str | None = None

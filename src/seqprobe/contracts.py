@@ -442,8 +442,7 @@ class Observation:
     known, and `carrying` is how states go from call to call. `frequencies` is how often each token
     occurs in the stream, `texts` what it stands for, where that is known. Real values have `values`
     in their place, to draw others from: inputs of many steps of the stream. `readout` is how
-    outputs are compared that are no scores of classes; `next_token` says whether scores can be
-    those of the next token, as far as the model is known. `mixers` belong to sequences of their own
+    outputs are compared that are no scores of classes. `mixers` belong to sequences of their own
     length.
 
     Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
@@ -451,6 +450,8 @@ class Observation:
     time), the norms of the gradient of the loss that came back to what the site gave, and of that
     itself, of `embedding` or `inputs` first; `heads`: what attention did in the loop's own forward,
     row by row as in `HeadRows`; and `unseen`: by what is missing, why.
+
+    `next_token` is false where it is known that scores are not those of the next token.
     """
 
     sequences: Sequence[int]
