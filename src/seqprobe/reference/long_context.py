@@ -25,15 +25,19 @@ SMALL: Settings = {
     "stdlib": {"context": 64, "parameters": 102_000, "steps": 1200},
     "copy": {**COPY, "distance": 32, "shortest": 2, "parameters": 49_800, "steps": 1000},
 }
-RATES = {"lstm": 4e-3, "gru": 4e-3, "rnn": 1e-3, "attention": 3e-3}
+RATES = {
+    "recall": {"lstm": 4e-3, "gru": 4e-3, "rnn": 1e-3, "attention": 3e-3},
+    "stdlib": {"lstm": 4e-3, "gru": 4e-3, "rnn": 2e-3, "attention": 3e-3},
+    "copy": {"lstm": 4e-3, "gru": 4e-3, "rnn": 1e-3, "attention": 3e-3},
+}
 
 
 def recipes(tasks: Settings) -> dict[str, Recipe]:
     """By the name of the checkpoint: `lstm-recall`, `lstm-1024` for text, and so on."""
     return {
         f"{kind}-{settings.get('data') or settings['context']}": recipe_from(
-            kind, {**settings, "learning_rate": RATES[kind]}
+            kind, {**settings, "learning_rate": RATES[task][kind]}
         )
-        for settings in tasks.values()
+        for task, settings in tasks.items()
         for kind in KINDS
     }

@@ -42,9 +42,13 @@ class AskedStream:
     def longest(self) -> int:
         return self.task.context
 
-    @cached_property
+    @property
     def frequencies(self) -> Float[Tensor, " vocab"]:
         """Counted in some 100,000 tokens."""
+        return self._counted
+
+    @cached_property
+    def _counted(self) -> Float[Tensor, " vocab"]:
         sequences = max(_COUNTED // self.task.context, 1)
         tokens, _ = self.task.batch(sequences, generator(0, _UNSEEN - 1))
         counts = torch.bincount(tokens.flatten(), minlength=self.task.vocab_size)
