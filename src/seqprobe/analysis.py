@@ -57,6 +57,7 @@ class Request:
     go to the probes that know them. `need`: what the model has to be fit for, such as
     `length=8192`, `streaming`, `memory=2GiB`. For checkpoints: `device`, `dtype`, and what their
     file does not say, as in `seqprobe.checkpoints.load.Given`. `command` is kept in the report.
+    Without `data`, a file of `seqprobe train` that names its task is measured on that.
     """
 
     data: str | None = None
@@ -265,6 +266,7 @@ class _Analysis:
     def __init__(self, loaded: Loaded, asked: Request, data: Stream | None = None) -> None:
         self.loaded, self.asked = loaded, asked
         self.model, self.record = loaded.model, loaded.record
+        self.source = asked.data or loaded.data
         self.needed = demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
@@ -292,7 +294,7 @@ class _Analysis:
         asked = self.asked
         if self.model.grid:
             return self._whole_image(self.model.grid)
-        wanted = asked.length or max(LENGTH, 2 * (asked.distance or 0) + 2)
+        wanted = asked.length or max(self._usual_length(), 2 * (asked.distance or 0) + 2)
         if wanted < SHORTEST or (asked.distance or 0) >= wanted:
             raise UsageError(
                 "the sequences are too short for what is asked",
@@ -311,6 +313,11 @@ class _Analysis:
                     raise
             else:
                 return wanted
+
+    def _usual_length(self) -> int:
+        """A task that its file tells has an end."""
+        trained = self.model.trained_length
+        return min(LENGTH, trained) if trained and self.source != self.asked.data else LENGTH
 
     def _whole_image(self, grid: tuple[int, int]) -> int:
         """Its patches; a grid has no other length."""
@@ -336,7 +343,7 @@ class _Analysis:
         if self.loaded.stream:
             return self.loaded.stream
         return stream_for(
-            asked.data,
+            self.source,
             lambda tokens: model(tokens.to(model.device)),
             vocab_size=model.vocab_size,
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),

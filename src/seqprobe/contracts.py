@@ -450,6 +450,8 @@ class Observation:
     time), the norms of the gradient of the loss that came back to what the site gave, and of that
     itself, of `embedding` or `inputs` first; `heads`: what attention did in the loop's own forward,
     row by row as in `HeadRows`; and `unseen`: by what is missing, why.
+
+    `next_token` is false where it is known that scores are not those of the next token.
     """
 
     sequences: Sequence[int]
@@ -474,6 +476,7 @@ class Observation:
     texts: Sequence[str] | None = None
     values: Float[Tensor, "values features"] | None = None
     readout: Readout | None = None
+    next_token: bool = True
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None

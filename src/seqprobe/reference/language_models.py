@@ -1,6 +1,7 @@
 """Small trainable language models by name, recurrent ones and attention; any parameter count."""
 
 import math
+from bisect import bisect_left
 from typing import Literal, get_args
 
 import torch
@@ -13,7 +14,7 @@ from seqprobe.reference.min_recurrences import MinLM
 
 Kind = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "attention"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentLM(nn.Module):
@@ -22,7 +23,7 @@ class RecurrentLM(nn.Module):
     def __init__(self, kind: Kind, vocab_size: int, width: int, layers: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
-        self.rnn = _RECURRENT[kind](width, width, layers, batch_first=True)
+        self.rnn = RECURRENT[kind](width, width, layers, batch_first=True)
         self.head = nn.Linear(width, vocab_size)
         if kind == "lstm":
             self._open_forget_gates(width)
@@ -135,7 +136,7 @@ def width_for(
 ) -> int:
     """The multiple of 8 that brings a model closest to a number of parameters."""
 
-    def distance(width: int) -> int:
+    def count(width: int) -> int:
         with torch.device("meta"):
             model = build(
                 kind,
@@ -145,7 +146,10 @@ def width_for(
                 heads=heads,
                 context=context,
             )
-        return abs(sum(p.numel() for p in model.parameters()) - parameters)
+        return sum(p.numel() for p in model.parameters())
 
     step = math.lcm(8, heads)
-    return min(range(step, 1025, step), key=distance)
+    widths = range(step, 1025, step)
+    above = min(bisect_left(widths, parameters, key=count), len(widths) - 1)
+    near = widths[max(above - 1, 0) : above + 1]
+    return min(near, key=lambda width: abs(count(width) - parameters))
