@@ -13,13 +13,11 @@ alone, and then all of them together, as `seqprobe analyze` does.
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
