@@ -28,7 +28,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import seqprobe
-from seqprobe.models.device import DTYPES, device_named, hardware
+from seqprobe.models.device import DTYPES, device_named
+from seqprobe.models.hardware import hardware
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import build, width_for
 from seqprobe.runner.memory import batch_size
