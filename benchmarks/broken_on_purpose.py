@@ -1486,6 +1486,31 @@ BREAKS = (
             ("diagnosis/wording", "diagnosis/test_look_back", "b([Tt])oken(s?)", "([Tt])oken(s?)"),
         )
     ),
+    _in("models/paths.py", "models/test_ledger", "last >= self.period", "False"),
+    _in("models/paths.py", "models/test_ledger", "same is not None or last", "last"),
+    _in("models/machine.py", "models/test_machine", "2 * size**3", "size**3"),
+    _in(
+        "models/machine.py",
+        "models/test_machine",
+        "set_flush_denormal(before)",
+        "set_flush_denormal(True)",
+    ),
+    _in("runner/plan.py", "runner/test_budget", "max(fewest, round(", "max(1, round("),
+    _in(
+        "runner/budget.py",
+        "runner/test_budget",
+        'precision=0.02, exact=True, effort="full"',
+        "precision=0.02",
+    ),
+    _in(
+        "assembly.py",
+        "test_analysis",
+        "per_octave=PER_OCTAVE, also=(distance,)",
+        "per_octave=PER_OCTAVE",
+    ),
+    _in("estimators/spaced.py", "estimators/test_spaced", "range(dense + 1)", "range(dense // 2)"),
+    _evidence("kept", "self.lags[int(place) - 1] + 1", "self.lags[int(place)]"),
+    _evidence("recorded", "else torch.tensor(lags)", "else torch.arange(len(lags))"),
 )
 
 

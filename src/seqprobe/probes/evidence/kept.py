@@ -96,17 +96,20 @@ class Kept:
 
     def _horizon(self) -> Estimate:
         bits, longest = self.bits, self.lags[-1]
-        held = self._entered(bits.low)
+        held, lost = self._entered(bits.low)[0], self._entered(bits.high)[1]
         return Estimate.sampled(
-            held, "steps", Interval(held, self._entered(bits.high)), n=len(bits.held_out),
-            longest=float(longest), null=Null(NULL, self._entered(bits.null.mean(0))),
+            held, "steps", Interval(held, lost), n=len(bits.held_out), longest=float(longest),
+            null=Null(NULL, self._entered(bits.null.mean(0))[0]),
             beyond=f"the state still holds something at {longest} steps, the longest measured",
         )  # fmt: skip
 
-    def _entered(self, curve: Float64[np.ndarray, " lags"]) -> float:
-        """One step beyond the last distance before a curve enters the null band."""
+    def _entered(self, curve: Float64[np.ndarray, " lags"]) -> tuple[float, float]:
+        """Between which distances a curve enters the null band: not all of them are measured."""
         place = self.bits.entry(curve)
-        return place if place in (0, math.inf) else float(self.lags[int(place) - 1] + 1)
+        if place in (0, math.inf):
+            return place, place
+        first = int(place)
+        return float(self.lags[first - 1] + 1), float(self.lags[first])
 
     @property
     def warnings(self) -> tuple[str, ...]:
