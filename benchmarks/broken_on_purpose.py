@@ -241,7 +241,7 @@ BREAKS = (
     ),
     _model(
         "operators",
-        'weighs = call.out != (-math.inf if "log" in call.name else 0)',
+        'weighs = _narrow(call.out != (-math.inf if "log" in call.name else 0))',
         "weighs = None",
         "operators",
     ),
@@ -400,8 +400,8 @@ BREAKS = (
         "",
         "tests/diagnosis/test_context_rules.py",
     ),
-    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
-    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags - 1]"),
+    _evidence("recorded", "[:, None] - back]", "[:, None] - back.clamp(min=1)]"),
+    _evidence("recorded", "[:, None] - back]", "[:, None] - back - 1]"),
     _evidence("recorded", "state[:, -steps:]", "state[:, :steps]"),
     _evidence(
         "recorded",
@@ -1509,7 +1509,8 @@ BREAKS = (
         "per_octave=PER_OCTAVE",
     ),
     _in("estimators/spaced.py", "estimators/test_spaced", "range(dense + 1)", "range(dense // 2)"),
-    _evidence("kept", "self.lags[int(place) - 1] + 1", "self.lags[int(place)]"),
+    _evidence("kept", "float(self.lags[first - 1] + 1)", "float(self.lags[first] + 1)"),
+    _evidence("kept", "float(self.lags[first])", "float(self.lags[first - 1])"),
     _evidence("recorded", "else torch.tensor(lags)", "else torch.arange(len(lags))"),
 )
 
