@@ -251,7 +251,7 @@ BREAKS = (
     ),
     _model(
         "operators",
-        'weighs = call.out != (-math.inf if "log" in call.name else 0)',
+        'weighs = _narrow(call.out != (-math.inf if "log" in call.name else 0))',
         "weighs = None",
         "operators",
     ),
@@ -410,8 +410,8 @@ BREAKS = (
         "",
         "tests/diagnosis/test_context_rules.py",
     ),
-    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags.clamp(min=1)]"),
-    _evidence("recorded", "[:, None] - lags]", "[:, None] - lags - 1]"),
+    _evidence("recorded", "[:, None] - back]", "[:, None] - back.clamp(min=1)]"),
+    _evidence("recorded", "[:, None] - back]", "[:, None] - back - 1]"),
     _evidence("recorded", "state[:, -steps:]", "state[:, :steps]"),
     _evidence(
         "recorded",
@@ -1569,6 +1569,32 @@ BREAKS = (
             ),
         )
     ),
+    _in("models/paths.py", "models/test_ledger", "last >= self.period", "False"),
+    _in("models/paths.py", "models/test_ledger", "same is not None or last", "last"),
+    _in("models/machine.py", "models/test_machine", "2 * size**3", "size**3"),
+    _in(
+        "models/machine.py",
+        "models/test_machine",
+        "set_flush_denormal(before)",
+        "set_flush_denormal(True)",
+    ),
+    _in("runner/plan.py", "runner/test_budget", "max(fewest, round(", "max(1, round("),
+    _in(
+        "runner/budget.py",
+        "runner/test_budget",
+        'precision=0.02, exact=True, effort="full"',
+        "precision=0.02",
+    ),
+    _in(
+        "assembly.py",
+        "test_analysis",
+        "per_octave=PER_OCTAVE, also=(distance,)",
+        "per_octave=PER_OCTAVE",
+    ),
+    _in("estimators/spaced.py", "estimators/test_spaced", "range(dense + 1)", "range(dense // 2)"),
+    _evidence("kept", "float(self.lags[first - 1] + 1)", "float(self.lags[first] + 1)"),
+    _evidence("kept", "float(self.lags[first])", "float(self.lags[first - 1])"),
+    _evidence("recorded", "else torch.tensor(lags)", "else torch.arange(len(lags))"),
 )
 
 

@@ -219,6 +219,33 @@ def test_a_distance_beyond_the_context_is_refused_although_no_length_was_asked_f
         seqprobe.analyze(model, data="synthetic:iid", distance=100, limit=8)
 
 
+@pytest.mark.parametrize("asked", [{"length": 322}, {"distance": 160}])
+def test_curves_go_as_far_as_is_asked(asked):
+    model = build("gru", vocab_size=8, width=8, layers=1)
+    probes = "gradient-decay", "position", "context"
+    report = seqprobe.analyze(model, data="synthetic:iid", probes=probes, limit=8, **asked)
+    furthest = [report.table(probe).rows[-1][0] for probe in probes]
+    assert furthest == [3 * 322 // 4, 322 // 2 - 1, 322 // 2]
+
+
+def test_long_curves_are_kept_at_fewer_distances_and_numbers_of_all():
+    """The one that is asked for is among them; nothing is left out of short curves."""
+    report = seqprobe.analyze(
+        zoo.leaky(0.99), probes=("gradient-decay",), length=1024, distance=333, limit=2
+    )
+    table = report.table("gradient-decay")
+    kept = sorted({*table.column("distance")})
+    assert kept[:129] == list(range(129))
+    assert {333, 768} <= {*kept}
+    assert len(kept) == 172
+    assert "172 of 769 distances, denser nearby" in table.note
+    at = table.column("relative")[table.column("distance").index(333)]
+    assert at == pytest.approx(0.99**333, rel=1e-3)
+    assert report.metric("gradient-decay.at_distance").value == pytest.approx(at, rel=1e-6)
+    short = seqprobe.analyze(zoo.leaky(0.99), probes=("gradient-decay",), length=256, limit=2)
+    assert not short.table("gradient-decay").note
+
+
 def test_files_that_are_no_reports_are_refused(tmp_path):
     path = tmp_path / "r.json"
     for text in ("[1, 2]", "{}", "not json", '{"schema": "seqprobe.report/9"}'):

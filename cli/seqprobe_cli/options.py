@@ -35,23 +35,31 @@ _OPTIONS = (
     ),
     click.option("--distance", type=click.IntRange(1), help="The distance that matters to you."),
     click.option("--length", type=click.IntRange(1), help="Length of the sequences."),
+    click.option(
+        "--budget",
+        type=click.Choice(["quick", "standard", "full"]),
+        default="standard",
+        show_default=True,
+        help="quick: a quarter of the sequences, linear decoders; full: --exact --effort full "
+        "--precision 0.02. Each of these goes before it.",
+    ),
     click.option("--limit", type=click.IntRange(1), help="Sequences per probe, for all probes."),
     click.option(
         "--precision",
         type=click.FloatRange(0, 1, min_open=True),
-        default=0.05,
-        show_default=True,
-        help="Half-life and horizon of gradients: feed more until known so well.",
+        help="Half-life and horizon of gradients: feed more until known so well.  [default: 0.05]",
     ),
     click.option(
-        "--exact", is_flag=True, help="Gradients in full, paths and contexts of every length."
+        "--exact",
+        is_flag=True,
+        default=None,
+        help="Gradients in full, paths and contexts of every length.",
     ),
     click.option(
         "--effort",
         type=click.Choice(["linear", "ensemble", "full"]),
-        default="ensemble",
-        show_default=True,
-        help="Decoders of bits kept: full adds a small network, and how hard they are to read.",
+        help="Decoders of bits kept: full adds a small network, and how hard they are to read.  "
+        "[default: ensemble]",
     ),
     click.option(
         "--attribution",

@@ -30,6 +30,7 @@ from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.names import distinct
 from seqprobe.report import Comparison, Report
+from seqprobe.runner.budget import budget_named
 from seqprobe.runner.forecast import Forecast, forecast
 from seqprobe.runner.journal import Journal, Pages
 from seqprobe.runner.plan import plan
@@ -52,7 +53,8 @@ class Request:
     that the model itself writes; series of numbers for models of real values. `tokenizer`: of the
     text: bytes, char, word, ints, hf, a vocabulary file, or None for what fits the model.
     `probes`: ids, or None for all. `distance`: the distance that matters to the user. `length`:
-    of the sequences; None for the longest useful one that the model takes. `limit`: sequences per
+    of the sequences; None for the longest useful one that the model takes. `budget`: `quick`,
+    `standard` or `full`; it decides what is None here of the following. `limit`: sequences per
     probe, in place of each probe's own number. `precision`, `exact`, `effort` and `attribution`
     go to the probes that know them. `need`: what the model has to be fit for, such as
     `length=8192`, `streaming`, `memory=2GiB`. For checkpoints: `device`, `dtype`, and what their
@@ -65,10 +67,11 @@ class Request:
     probes: tuple[str, ...] | None = None
     distance: int | None = None
     length: int | None = None
+    budget: str = "standard"
     limit: int | None = None
-    precision: float = 0.05
-    exact: bool = False
-    effort: Effort = "ensemble"
+    precision: float | None = None
+    exact: bool | None = None
+    effort: Effort | None = None
     attribution: str | None = None
     need: tuple[str, ...] = ()
     seed: int = 0
@@ -80,6 +83,14 @@ class Request:
     weights: str | None = None
     assume_defaults: bool = False
     command: tuple[str, ...] = ()
+
+    def settled(self) -> "Request":
+        """With what the budget says of all that nobody asked for."""
+        budget = budget_named(self.budget)
+        told = {name: getattr(self, name) for name in ("precision", "exact", "effort")}
+        return replace(
+            self, **{n: getattr(budget, n) if each is None else each for n, each in told.items()}
+        )
 
 
 def load(path: str | Path, **request: Any) -> SequenceModel:
@@ -122,9 +133,9 @@ def analyze(
         ranks: the processes that share the work, as `seqprobe.runner.torchrun.joined` gives them;
             each calls this in the same way and gets the same report. This process alone
             otherwise, whatever torch.distributed is used for around it.
-        **request: the fields of `Request`: data, tokenizer, probes, distance, length, limit,
-            precision, exact, effort, attribution, need, seed, and for checkpoints device, dtype,
-            task, factory, settings, weights, assume_defaults.
+        **request: the fields of `Request`: data, tokenizer, probes, distance, length, budget,
+            limit, precision, exact, effort, attribution, need, seed, and for checkpoints device,
+            dtype, task, factory, settings, weights, assume_defaults.
 
     Raises:
         SeqProbeError: one line that says what is wrong and what to do.
@@ -264,7 +275,7 @@ class _Analysis:
     """One model and one request, settled: how long, how far, on what."""
 
     def __init__(self, loaded: Loaded, asked: Request, data: Stream | None = None) -> None:
-        self.loaded, self.asked = loaded, asked
+        self.loaded, self.asked = loaded, asked.settled()
         self.model, self.record = loaded.model, loaded.record
         self.source = asked.data or loaded.data
         self.needed = demands(asked.need)  # a wrong one is refused at once
@@ -275,7 +286,12 @@ class _Analysis:
         self.data = self._data(probes) if data is None else data
         self.alphabet = alphabet_of(self.data)
         self.passes = plan(
-            probes, self.length, asked.limit, self._baselines(), whole=self.model.grid is not None
+            probes,
+            self.length,
+            asked.limit,
+            self._baselines(),
+            share=budget_named(asked.budget).share,
+            whole=self.model.grid is not None,
         )
 
     def _built(self, probe: type[Probe]) -> Probe:

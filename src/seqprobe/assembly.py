@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from typing import Literal
 
 import torch
 
-from seqprobe.contracts import Finding, Measurement, Readout, Status
+from seqprobe.contracts import Finding, Measurement, Readout, Series, Status
 from seqprobe.diagnosis.case import Case, Demands
 from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.diagnosis.verdict import verdict
 from seqprobe.diagnosis.wording import in_steps, of_noise
+from seqprobe.estimators.spaced import spaced
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
     FLOOR,
@@ -34,7 +36,8 @@ from seqprobe.runner.run import Run
 from seqprobe.sequences.streams import Stream
 
 SAME = 1e-3
-DIGITS, SITES = 7, 8
+DIGITS, SITES, DISTANCES = 7, 8, 256
+NEAR, PER_OCTAVE = 128, 16
 LOSS_SEQUENCES = 8
 CUT_SHORT = "measured on the sequences seen until then."
 
@@ -94,12 +97,16 @@ def assemble(
         findings=findings,
         checks=checks,
         figures=tuple(_figure(check) for check in checks if check.figures),
-        tables=tuple(
-            s.of_few_sites(SITES).rounded(DIGITS) for m in measured.values() for s in m.series
-        ),
+        tables=tuple(_shown(table, distance) for m in measured.values() for table in m.series),
         timing={"total": round(seconds, 2)},
         warnings=_warnings(model, result),
     )
+
+
+def _shown(table: Series, distance: int) -> Series:
+    """Kept small, whatever the model and however long the sequences."""
+    near = partial(spaced, dense=NEAR, per_octave=PER_OCTAVE, also=(distance,))
+    return table.of_few_sites(SITES).of_few_distances(DISTANCES, near).rounded(DIGITS)
 
 
 def _readout(model: SequenceModel, data: Stream, result: Run, length: int) -> Readout | None:

@@ -8,6 +8,7 @@ concludes from estimates.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,9 +63,9 @@ class Needs:
     recurrence linearised; of a loop, gradients of its loss. `rerun`: the plain forward on edited
     inputs. `mixing`: which modules mix positions. `attention`: its weights. `costs`: what runs of
     one sequence cost. `tokens`: symbols as inputs; real-valued features will not do. `lengths`:
-    sequences of several lengths; an image has one. `sequences` and `length` are what the probe
-    would like to see; `most` is up to how many sequences it takes while its numbers are not
-    settled.
+    sequences of several lengths; an image has one. `sequences` is how many the probe would like to
+    see, and `length` the longest ones that are any use to it; `most` is up to how many sequences it
+    takes while its numbers are not settled.
     """
 
     stream: Stream
@@ -77,7 +78,7 @@ class Needs:
     tokens: bool = False
     lengths: bool = False
     sequences: int = 32
-    length: int = 256
+    length: int = sys.maxsize
     most: int = 0
 
 
@@ -443,7 +444,7 @@ class Observation:
     occurs in the stream, `texts` what it stands for, where that is known. Real values have `values`
     in their place, to draw others from: inputs of many steps of the stream. `readout` is how
     outputs are compared that are no scores of classes. `mixers` belong to sequences of their own
-    length.
+    length, in models that look ahead as long as these.
 
     Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
     sequence alone, and there are, besides, `loss_gradients` and `state_norms`: by site, (batch,

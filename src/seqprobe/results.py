@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -201,6 +201,16 @@ class Series:
         note = (
             f"{most} of {len(sites)} sites, evenly chosen, so that deep models have small reports"
         )
+        return replace(self, rows=rows, total_rows=len(rows), note=note)
+
+    def of_few_distances(self, most: int, kept: Callable[[int], Collection[int]]) -> Series:
+        """Of curves over more than so many distances: those `kept` of the largest one."""
+        if self.columns[0].name != "distance" or len(found := {*self.column("distance")}) <= most:
+            return self
+        chosen = {*kept(int(max(found)))}
+        rows = tuple(row for row in self.rows if row[0] in chosen)
+        left = f"{len(found & chosen)} of {len(found)} distances, denser nearby"
+        note = "; ".join(filter(None, (self.note, left)))
         return replace(self, rows=rows, total_rows=len(rows), note=note)
 
     def column(self, name: str) -> list[Any]:

@@ -359,4 +359,11 @@ def test_doctor(run: Run) -> None:
     said = run("doctor").stdout
     assert f"torch {metadata.version('torch')}" in said
     assert "GPU: " in said
+    assert "measured on cpu: matrix products, GFLOP/s: " in said
+    assert "fused attention: flash (float32" in said
+    assert "slow here: " in said
     assert "gradient-decay" in said
+
+
+def test_doctor_of_a_device_that_is_not_there(refuse: Run) -> None:
+    assert "no device 'cuda:99' here" in refuse(2, "doctor", "--device", "cuda:99")

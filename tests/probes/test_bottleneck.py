@@ -33,6 +33,19 @@ def test_shift_register_holds_its_depth_and_no_more(show, depth, symbols):
     assert each == pytest.approx(math.log2(symbols) / symbols, rel=0.02)
 
 
+def test_far_away_some_distances_are_read_and_the_one_that_is_asked_for(show):
+    """Distances 140 and 152 are read, and 149: so the register may end anywhere in between."""
+    for distance, bits in ((149, 1.0), (150, 0.0)):
+        probe = Bottleneck(distance, effort="linear")
+        measured = show(zoo.shift_register(150, 2), probe, sequences=32, time=400)
+        there, horizon = (measured.metrics[name] for name in ("bits_at_distance", "horizon"))
+        assert there.value == pytest.approx(bits, abs=0.05)
+        assert horizon.low <= 150 <= horizon.high <= 152
+        lags = measured.series[0].column("distance")
+        assert lags[:129] == list(range(129))
+        assert {140, 152, 166, 181, 197, 200, distance} == {*lags[129:]}
+
+
 def test_rotating_the_state_changes_nothing(show, observe):
     model, probe = zoo.shift_register(5, 8), Bottleneck(5)
     observation = observe(model, probe, range(64), 96)

@@ -123,6 +123,11 @@ def test_what_the_user_limits_is_never_exceeded():
     assert outcome.measurement.metrics["at_distance"].n == 8
 
 
+def test_probes_read_as_much_as_is_asked_for_unless_less_is_any_use():
+    lengths = [each.needs.length for each in plan([Position(500), PathLength(500)], 1024, 8, ())]
+    assert lengths == [1024, 502]
+
+
 def test_baselines_are_other_models_and_other_inputs_measured_alike():
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=1))
     model.module.rnn.weight_hh_l0.data *= 3

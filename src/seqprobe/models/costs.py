@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -19,10 +18,9 @@ from seqprobe.errors import ModelError, NotApplicable
 from seqprobe.models.by_prefix import ByPrefix
 from seqprobe.models.calling import evaluating, undisturbed
 from seqprobe.models.carrying import CACHES, returned_with_cache
+from seqprobe.models.clock import timed
+from seqprobe.models.machine import ceilings
 from seqprobe.models.sequence_model import SequenceModel
-
-PRODUCT = {"cpu": 1024, "cuda": 8192}
-COPIED_BYTES, ROUNDS = 1 << 26, 5
 
 
 class Costs:
@@ -63,17 +61,15 @@ class Costs:
         """Of one forward, or of one forward and backward of all parameters."""
         module = self._itself()
         with as_in_training(module) if backward else self._inference():
-            self._synchronize()
-            started = perf_counter()
-            outputs = self.model.run(inputs[:1])
-            if backward:
-                wanted = [p for p in module.parameters() if p.requires_grad]
-                if not wanted:
-                    raise NotApplicable("the model has no parameters: there is nothing to train")
-                with _let_go_of(wanted):
-                    outputs.float().sum().backward()
-            self._synchronize()
-            return perf_counter() - started
+            work = partial(self._run_and_back if backward else self.model.run, inputs[:1])
+            return timed(work, self.model.device)
+
+    def _run_and_back(self, inputs: Tensor) -> None:
+        wanted = [p for p in self.model.module.parameters() if p.requires_grad]
+        if not wanted:
+            raise NotApplicable("the model has no parameters: there is nothing to train")
+        with _let_go_of(wanted):
+            self.model.run(inputs).float().sum().backward()
 
     def peak(self, inputs: Tensor) -> int | None:
         """Bytes of the device at the height of a forward and backward, above what was there."""
@@ -87,14 +83,7 @@ class Costs:
 
     def ceilings(self) -> tuple[float, float]:
         """A large matrix product in the model's precision, and a copy beyond all caches."""
-        device, dtype = self.model.device, self.model.dtype
-        size = PRODUCT.get(device.type, 1024)
-        a = torch.randn(size, size, device=device).to(dtype)
-        source = torch.empty(COPIED_BYTES, dtype=torch.uint8, device=device)
-        target = torch.empty_like(source)
-        products = [self._timed(lambda: a @ a) for _ in range(ROUNDS)]
-        copies = [self._timed(lambda: target.copy_(source)) for _ in range(ROUNDS)]
-        return 2 * size**3 / min(products), 2 * COPIED_BYTES / min(copies)
+        return ceilings(self.model.device, self.model.dtype)
 
     def carried(self, inputs: Tensor) -> Carried:
         """From the model's own cache if it returns one, else from the modules that mix."""
@@ -150,17 +139,6 @@ class Costs:
     def _inference(self) -> Iterator[None]:
         with undisturbed(self.model.module), torch.no_grad():
             yield
-
-    def _timed(self, work: Any) -> float:
-        self._synchronize()
-        started = perf_counter()
-        work()
-        self._synchronize()
-        return perf_counter() - started
-
-    def _synchronize(self) -> None:
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
 
 
 @contextmanager

@@ -63,7 +63,16 @@ class Call:
 
 def nonzero(values: Tensor) -> Tensor | None:
     """Where something is not zero; None if it is so everywhere."""
-    return None if bool(values.all()) else values != 0
+    return None if bool(values.all()) else _narrow(values != 0)
+
+
+def _narrow(mask: Tensor) -> Tensor:
+    """Of size one along the axes where it repeats, as that of causal attention does over heads."""
+    for axis in range(mask.ndim):
+        first = mask.narrow(axis, 0, 1)
+        if bool((mask == first).all()):
+            mask = first
+    return mask
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -242,7 +251,7 @@ def line(call: Call, rows: Rows) -> Rows:
 @alone
 def softmax(call: Call, rows: Rows) -> Rows:
     """Each weight reads its line, apart from what has no weight at all."""
-    weighs = call.out != (-math.inf if "log" in call.name else 0)
+    weighs = _narrow(call.out != (-math.inf if "log" in call.name else 0))
     joined = call.join(Term(kept(rows, weighs), _axes(call.arguments["dim"], rows.ndim - 1)))
     return kept(joined, weighs)
 

@@ -163,35 +163,54 @@ class Ledger:
             self._written = 0
         storage, size = tensor.untyped_storage(), tensor.element_size()
         nothing = torch.full((self._rows, 1), math.inf)
-        entry = _Entry(StorageWeakRef(storage), nothing, storage.nbytes() // size, size)
+        whole = storage.nbytes() // size
+        entry = _Entry(StorageWeakRef(storage), nothing, whole, size, whole, whole)
         self._entries[storage._cdata] = entry
         return entry
 
 
 @dataclass
 class _Entry:
+    """The rows of a storage: of blocks of elements, and again after each `period` of elements."""
+
     storage: StorageWeakRef
     rows: Float[Tensor, "rows blocks"]
     block: int
     itemsize: int
+    period: int
+    whole: int
 
     def fill(self, shape: tuple[int, ...], rows: Rows) -> None:
-        """The rows of all elements, one block for the last axes along which nothing changes."""
-        lead = max((axis for axis in range(1, rows.ndim) if rows.shape[axis] > 1), default=0)
-        self.block = math.prod(shape[lead:])
-        if not lead:
-            self.rows = rows.reshape(-1, 1).clone()
-            return
-        blocks = rows.reshape(rows.shape[: lead + 1]).expand(-1, *shape[:lead])
-        self.rows = blocks.clone(memory_format=torch.contiguous_format).view(rows.shape[0], -1)
+        """The rows of all elements, one block for the last axes along which nothing changes.
+
+        Along the first ones, as over the heads of attention, they repeat.
+        """
+        changing = [axis for axis in range(1, rows.ndim) if rows.shape[axis] > 1] or [0]
+        first, last = max(changing[0], 1), changing[-1]
+        self.block, self.period = math.prod(shape[last:]), math.prod(shape[first - 1 :])
+        blocks = rows.reshape(len(rows), *rows.shape[first : last + 1])
+        blocks = blocks.expand(-1, *shape[first - 1 : last])
+        self.rows = blocks.clone(memory_format=torch.contiguous_format).view(len(rows), -1)
+
+    def _expanded(self) -> None:
+        """Without repetition."""
+        self.rows = self.rows.repeat(1, self.whole // self.period)
+        self.period = self.whole
 
     def view(self, tensor: Tensor, same: tuple[int, ...] | None) -> Rows:
         """The rows along the axes of a tensor; blocks are cut until they fit.
 
-        Only the axes in `same` may lie within a block; None: any.
+        Only the axes in `same` may lie within a block, and none repeat, so that it can be written
+        to; None: any may.
         """
-        offset = tensor.storage_offset()
-        run, sizes, strides = _layout(tensor.shape, tensor.stride(), offset, self.block, same)
+        shape, stride = tensor.shape, tensor.stride()
+        shape = tuple(1 if s % self.period == 0 else n for n, s in zip(shape, stride, strict=True))
+        offset = tensor.storage_offset() % self.period
+        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+        if self.period < self.whole and (same is not None or last >= self.period):
+            self._expanded()
+            return self.view(tensor, same)
+        run, sizes, strides = _layout(shape, stride, offset, self.block, same)
         if run != self.block:
             self.rows = self.rows.repeat_interleave(self.block // run, dim=1)
             self.block = run
@@ -202,12 +221,14 @@ class _Entry:
         """The same bytes read as larger or smaller numbers, such as complex ones."""
         if itemsize == self.itemsize:
             return self
+        self._expanded()
         rows, length = self.rows, self.block * self.itemsize
         if length % itemsize:
             common = math.gcd(length, itemsize)
             cells = rows.repeat_interleave(length // common, dim=1)
             rows, length = _side_by_side(cells, itemsize // common), itemsize
-        return _Entry(self.storage, rows, length // itemsize, itemsize)
+        whole = self.whole * self.itemsize // itemsize
+        return _Entry(self.storage, rows, length // itemsize, itemsize, whole, whole)
 
 
 def _side_by_side(rows: Rows, count: int) -> Rows:

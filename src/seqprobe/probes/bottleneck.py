@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -109,11 +110,10 @@ class Bottleneck(Probe):
 
     def measure(self, evidence: Evidence) -> Measurement:
         seen, alphabet = Recorded.of(evidence), torch.from_numpy(evidence["alphabet"][0])
-        past, classes = _past(seen, alphabet), len(alphabet)
-        sites, series = self._sites(seen, past, classes), tuple[Series, ...]()
-        if classes:
-            sites += self._of_the_cache(evidence, past, alphabet)
-            series = self._effort(seen, past, classes)
+        sites, series = self._sites(seen, alphabet), tuple[Series, ...]()
+        if len(alphabet):
+            sites += self._of_the_cache(seen, evidence, alphabet)
+            series = self._effort(seen, alphabet)
         metrics = sites[0].metrics(self.distance)
         back = Measurement(
             headline=_headline(metrics, self.distance),
@@ -129,7 +129,7 @@ class Bottleneck(Probe):
     ) -> Measurement:
         """Of what lies ahead as of a past, in the first site alone."""
         seen = Recorded.of(ahead(evidence))
-        kept = self._sites(seen, _past(seen, alphabet), len(alphabet), most=1)[0]
+        kept = self._sites(seen, alphabet, most=1)[0]
         metrics = kept.metrics(self.distance)
         return replace(
             back,
@@ -139,14 +139,18 @@ class Bottleneck(Probe):
             warnings=tuple(dict.fromkeys((*back.warnings, *kept.warnings))),
         )
 
-    def _sites(
-        self, seen: Recorded, past: torch.Tensor, classes: int, most: int | None = None
-    ) -> list[Kept]:
+    def _sites(self, seen: Recorded, alphabet: torch.Tensor, most: int | None = None) -> list[Kept]:
         """What each site keeps, or the first few of them."""
+        past, lags = self._past(seen, alphabet), seen.lags(self.distance)
         return [
-            Kept.of(site, seen.width(site), state, self._bits(state, past, classes))
+            Kept.of(site, seen.width(site), state, lags, self._bits(state, past, len(alphabet)))
             for site, state in [*seen.sites.items()][:most]
         ]
+
+    def _past(self, seen: Recorded, alphabet: torch.Tensor) -> torch.Tensor:
+        """What was read before each step: places in the alphabet, or noise where there is none."""
+        read = torch.searchsorted(alphabet, seen.read) if len(alphabet) else seen.read.float()
+        return seen.lagged(read, seen.lags(self.distance))
 
     def _bits(
         self, state: Float[torch.Tensor, "_ _ width"], past: torch.Tensor, classes: int
@@ -157,35 +161,31 @@ class Bottleneck(Probe):
         return decodable_bits(state, past, classes, effort=self.effort, **self._how(classes))
 
     def _of_the_cache(
-        self, evidence: Evidence, past: torch.Tensor, alphabet: torch.Tensor
+        self, seen: Recorded, evidence: Evidence, alphabet: torch.Tensor
     ) -> list[Kept]:
         if "cache" not in evidence:
             return []
         cache, classes = torch.from_numpy(evidence["cache"]), len(alphabet)
-        read = torch.searchsorted(alphabet, torch.from_numpy(evidence["read"]))
-        own = read[:, -cache.shape[1] :, None]
+        own = torch.searchsorted(alphabet, seen.read)[:, -cache.shape[1] :, None]
         bits = decodable_bits(cache, own, classes, effort="linear", **self._how(classes))
-        return [Kept.everywhere("with the cache of all positions", cache, bits, past)]
+        lags = seen.lags(self.distance)
+        return [Kept.everywhere("with the cache of all positions", cache, lags, bits)]
 
-    def _effort(self, seen: Recorded, past: torch.Tensor, classes: int) -> tuple[Series, ...]:
+    def _effort(self, seen: Recorded, alphabet: torch.Tensor) -> tuple[Series, ...]:
         """Where it is asked for, how hard the symbols are to read."""
         if self.effort != "full":
             return ()
-        return (_readability(online_code(seen.together, past, classes, **self._how(classes))),)
+        past, classes = self._past(seen, alphabet), len(alphabet)
+        code = online_code(seen.together, past, classes, **self._how(classes))
+        return (_readability(code, seen.lags(self.distance)),)
 
     def _how(self, classes: int) -> dict[str, Any]:
         return {"chances": torch.full((classes,), 1 / classes), "seed": self.seed}
 
 
-def _past(seen: Recorded, alphabet: torch.Tensor) -> torch.Tensor:
-    """What was read before each step: places in the alphabet, or noise where there is none."""
-    read = torch.searchsorted(alphabet, seen.read) if len(alphabet) else seen.read.float()
-    return seen.lagged(read)
-
-
-def _readability(code: OnlineCode) -> Series:
+def _readability(code: OnlineCode, lags: Sequence[int]) -> Series:
     columns = {
-        "distance": range(len(code.saved)),
+        "distance": lags,
         "saved": code.saved,
         "final": code.final,
         "samples": code.effort,

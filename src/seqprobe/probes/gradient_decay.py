@@ -58,7 +58,7 @@ class GradientDecay(Probe):
     `precision`: more sequences are asked for until half-life and horizon are known so well.
     `exact`: every direction of a state instead of random ones. `attribution`: a method of captum
     to show beside the gradient. `whole`: every site, on the first 32 sequences, or only the output.
-    `targets`: steps of each sequence to look back from.
+    `targets`: steps of each sequence to look back from; states look back from every other one.
     """
 
     id: ClassVar[str] = "gradient-decay"
@@ -151,8 +151,9 @@ class GradientDecay(Probe):
         steps, rows = _late(generators, time, self.targets), dict[str, np.ndarray]()
         whole = self.whole and observation.sequences[0] < CLOSELY
         for site in _sites(observation, whole=whole):
-            vectors = self._vectors(observation, site, steps, generators)
-            found = derivatives.gradients(_LOSS.get(site, site), steps, vectors, window)
+            at = steps if site in ("output", "loss") else steps[:, ::2]
+            vectors = self._vectors(observation, site, at, generators)
+            found = derivatives.gradients(_LOSS.get(site, site), at, vectors, window)
             rows |= norms(site, found, exact=self.exact)
             if site == "output" and observation.causal:
                 rows["ahead"] = found.leak.numpy()

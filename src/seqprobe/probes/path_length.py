@@ -23,7 +23,9 @@ from seqprobe.estimators.growth import exponent
 from seqprobe.estimators.paths import hop_costs, hops_by_distance, shortest_paths
 from seqprobe.probes.evidence.once import costs_of_first
 
-LENGTH, CHANGED, SOURCES = 128, 4, 16
+LENGTH, CHANGED = 128, 4
+SOURCES = 2048
+"""Of paths that are followed, as many as this over the length: at least four, at most 16."""
 NEAREST, SAME = 4, 1e-3
 HANDED_OUT = "_local_scalar_dense"
 
@@ -79,7 +81,7 @@ class PathLength(Probe):
     def _traced(self, costs: Costs, observation: Observation) -> Evidence:
         """Of the first sequence: paths do not depend on what is read, apart from exact zeros."""
         time = observation.inputs.shape[1]
-        count = time if self.exact else min(SOURCES, time)
+        count = time if self.exact else min(max(4, SOURCES // time), 16, time)
         sources = np.linspace(0, time - 1, count).round().astype(int)
         trace = costs.trace(observation.inputs[:1], sources.tolist())
         operators, doubts = by_distance(trace.operations, sources), "; ".join(_doubts(trace))

@@ -1,14 +1,15 @@
 """What a run will take, before it starts: time by counted passes, memory by one of them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from functools import partial
 
 import torch
 
 from seqprobe.errors import SeqProbeError
 from seqprobe.estimators.byte_counts import written
+from seqprobe.models.clock import timed
 from seqprobe.models.costs import Costs
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.evidence.recorded import MOST
@@ -69,7 +70,8 @@ def _of_a_batch(model: SequenceModel, each: Pass, processes: int) -> int:
 def _seconds(model: SequenceModel, length: int) -> float:
     """The least of three; the first one warms up."""
     inputs = model.example(1, length)
-    return min(_timed(lambda: _forward_and_backward(model, inputs)) for _ in range(3))
+    work = partial(_forward_and_backward, model, inputs)
+    return min(timed(work, model.device) for _ in range(3))
 
 
 def _forward_and_backward(model: SequenceModel, inputs: torch.Tensor) -> None:
@@ -79,11 +81,3 @@ def _forward_and_backward(model: SequenceModel, inputs: torch.Tensor) -> None:
         torch.autograd.grad(observed.outputs.float().sum(), observed.leaf, allow_unused=True)
     except (SeqProbeError, RuntimeError):
         model(inputs)
-
-
-def _timed(work: Callable[[], None]) -> float:
-    started = perf_counter()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return perf_counter() - started

@@ -74,7 +74,10 @@ class Observer:
 
     @cached_property
     def _mixers(self) -> tuple[Mixer, ...]:
-        return self.model.mixers(self.needs.length) if self.needs.mixing else ()
+        """Of models that look back only it is enough to know which there are."""
+        if not self.needs.mixing:
+            return ()
+        return self.model.kinds if self.model.causal else self.model.mixers(self.needs.length)
 
     @cached_property
     def _some(self) -> Tensor:

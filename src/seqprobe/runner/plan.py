@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seqprobe.contracts import Baseline, Needs, Probe, Stream
+from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,19 @@ def plan(
     limit: int | None,
     baselines: Collection[Baseline] = ("untrained", "iid", "data"),
     *,
+    share: float = 1.0,
     whole: bool = False,
 ) -> list[Pass]:
     """Group probes by what is measured, stream, length and number of sequences.
 
     No sequence is longer than `length`; `limit` is the number of sequences per probe, in place
-    of what each one would like. Only the named baselines make sense for the model and the data.
-    `whole`: every sequence has the full length, as an image has.
+    of what each one would like; without it a `share` of that, but never fewer than intervals need.
+    Only the named baselines make sense for the model and the data. `whole`: every sequence has the
+    full length, as an image has.
     """
     groups: dict[tuple, list[tuple[Probe, Needs]]] = defaultdict(list)
     for baseline, probe in _asked(probes, baselines):
-        needs = _within(probe.needs, length, limit)
+        needs = _within(probe.needs, length, limit, share)
         needs = replace(needs, length=length) if whole else needs
         group = baseline, needs.stream, needs.length, needs.sequences
         groups[group].append((probe, needs))
@@ -58,9 +61,10 @@ def _asked(
                 yield baseline, probe.as_baseline()
 
 
-def _within(needs: Needs, length: int, limit: int | None) -> Needs:
-    sequences = limit or needs.sequences
-    most = max(sequences, 0 if limit else needs.most)
+def _within(needs: Needs, length: int, limit: int | None, share: float) -> Needs:
+    fewest = min(needs.sequences, FEWEST_SEQUENCES)
+    sequences = limit or max(fewest, round(share * needs.sequences))
+    most = max(sequences, 0 if limit else round(share * needs.most))
     return replace(needs, length=min(needs.length, length), sequences=sequences, most=most)
 
 

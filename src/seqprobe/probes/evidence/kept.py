@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64
 
 from seqprobe.contracts import Estimate, Interval, Null
 from seqprobe.estimators.information import DecodedBits
@@ -27,6 +28,7 @@ class Kept:
 
     site: str
     width: int
+    lags: tuple[int, ...]
     bits: DecodedBits
     different: float
     """Logarithm of the number of different states where they are few, else infinite."""
@@ -37,6 +39,7 @@ class Kept:
         site: str,
         width: int,
         states: Float[torch.Tensor, "sequences steps _"],
+        lags: Sequence[int],
         bits: DecodedBits,
     ) -> Kept:
         """With the number of states counted; they may be a projection of `width` numbers."""
@@ -44,18 +47,18 @@ class Kept:
         direction = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(0))
         count = len((rows @ direction.to(rows)).unique())
         few = count < len(rows) // 10
-        return cls(site, width, bits, math.log2(count) if few else math.inf)
+        return cls(site, width, tuple(lags), bits, math.log2(count) if few else math.inf)
 
     @classmethod
     def everywhere(
         cls,
         site: str,
         states: Float[torch.Tensor, "sequences steps _"],
+        lags: Sequence[int],
         bits: DecodedBits,
-        past: Int[torch.Tensor, "sequences steps_read lags"],
     ) -> Kept:
         """What every position keeps of its own input stays: no distance takes anything away."""
-        same = [0] * past.shape[2]
+        same = [0] * len(lags)
         spread = replace(
             bits,
             held_out=bits.held_out[:, same],
@@ -66,7 +69,7 @@ class Kept:
             unusable=tuple(bits.unusable[0] for _ in same),
             by_class=None,
         )
-        return cls(site, states.shape[2], spread, math.inf)
+        return cls(site, states.shape[2], tuple(lags), spread, math.inf)
 
     def metrics(self, distance: int) -> dict[str, Estimate]:
         """The headline numbers; all of them missing where no lag can be estimated."""
@@ -81,28 +84,32 @@ class Kept:
         }
 
     @property
-    def _lags(self) -> int:
-        return len(self.bits.entropy)
-
-    @property
     def _most(self) -> float:
         """No more than this in all, of independent inputs."""
         return min(float(self.bits.entropy.sum()), self.different)
 
     def _at(self, distance: int) -> Estimate:
-        if distance < self._lags:
-            return self.bits.estimates()[distance]
-        because = f"distance {distance} was not measured; {self._lags - 1} was"
+        if distance in self.lags:
+            return self.bits.estimates()[self.lags.index(distance)]
+        because = f"distance {distance} was not measured; {self.lags[-1]} was"
         return Estimate.missing("bits", because)
 
     def _horizon(self) -> Estimate:
-        bits, longest = self.bits, self._lags - 1
-        held = bits.entry(bits.low)
+        bits, longest = self.bits, self.lags[-1]
+        held, lost = self._entered(bits.low)[0], self._entered(bits.high)[1]
         return Estimate.sampled(
-            held, "steps", Interval(held, bits.entry(bits.high)), n=len(bits.held_out),
-            longest=float(longest), null=Null(NULL, bits.entry(bits.null.mean(0))),
+            held, "steps", Interval(held, lost), n=len(bits.held_out), longest=float(longest),
+            null=Null(NULL, self._entered(bits.null.mean(0))[0]),
             beyond=f"the state still holds something at {longest} steps, the longest measured",
         )  # fmt: skip
+
+    def _entered(self, curve: Float64[np.ndarray, " lags"]) -> tuple[float, float]:
+        """Between which distances a curve enters the null band: not all of them are measured."""
+        place = self.bits.entry(curve)
+        if place in (0, math.inf):
+            return place, place
+        first = int(place)
+        return float(self.lags[first - 1] + 1), float(self.lags[first])
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -127,7 +134,7 @@ class Kept:
         """Of its part of the table."""
         bits = self.bits
         return {
-            "distance": range(len(bits.lower)),
+            "distance": self.lags,
             "site": self.site,
             "lower_bound": bits.lower,
             "low": bits.low,

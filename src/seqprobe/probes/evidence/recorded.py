@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -13,10 +14,13 @@ from torch import Tensor
 from seqprobe.contracts import Evidence, Observation
 from seqprobe.errors import NotApplicable
 from seqprobe.estimators.bootstrap import FEWEST_SEQUENCES
+from seqprobe.estimators.spaced import spaced
 
 ALL, AHEAD = "all states", "ahead "
-MOST = 2**26
-"""Numbers to keep of the states of all sequences."""
+MOST, STEPS = 2**26, 128
+"""Numbers to keep of the states of all sequences, and steps of each of them."""
+NEAR, PER_OCTAVE = 128, 8
+"""Distances all of which are decoded, and how many of each doubling beyond."""
 WIDE, WIDEST = 1024, 2048
 """Random directions that stand for a state of a large model, and the widest of all together.
 
@@ -25,14 +29,14 @@ What can be read from a projection can be read from the state: lower bounds stay
 
 
 def recorded(observation: Observation, sequences: int) -> Evidence:
-    """The inputs, and the states in the second half: as many last steps as can be kept.
+    """The inputs, and states in the second half: the last steps, as many as can be kept.
 
     Hidden and cell state of a layer are kept apart. `sequences` will come in all. Where they would
     not fit, wide states are seen through random directions.
     """
     if not observation.states:
         raise NotApplicable("no state was recognised in the model; name some with sites=[...]")
-    parts, half = dict(_parts(observation)), observation.inputs.shape[1] // 2
+    parts, half = dict(_parts(observation)), min(observation.inputs.shape[1] // 2, STEPS)
     widths = [state.shape[2] for state in parts.values()]
     most = WIDE if sequences * half * sum(widths) > MOST else max(widths)
     steps = min(half, max(8, MOST // (sequences * sum(min(width, most) for width in widths))))
@@ -141,10 +145,19 @@ class Recorded:
         own = [w for part, w in self.widths.items() if part in (site, f"{site} h", f"{site} c")]
         return sum(own or self.widths.values())
 
+    @property
+    def furthest(self) -> int:
+        """The largest distance that all the steps have."""
+        return self.read.shape[1] // 2
+
+    def lags(self, distance: int) -> list[int]:
+        """All that are near, some of those that are far, and the distance that is asked for."""
+        return spaced(self.furthest, dense=NEAR, per_octave=PER_OCTAVE, also=[distance])
+
     def lagged(
-        self, labels: Shaped[Tensor, "sequences time ..."]
+        self, labels: Shaped[Tensor, "sequences time ..."], lags: Sequence[int] | None = None
     ) -> Shaped[Tensor, "sequences steps lags ..."]:
-        """The label k steps back, for every lag that all the steps have."""
+        """The label k steps back, for some lags, or every one."""
         time, steps = labels.shape[1], next(iter(self.parts.values())).shape[1]
-        lags = torch.arange(time // 2 + 1)
-        return labels[:, torch.arange(time - steps, time)[:, None] - lags]
+        back = torch.arange(self.furthest + 1) if lags is None else torch.tensor(lags)
+        return labels[:, torch.arange(time - steps, time)[:, None] - back]
