@@ -219,6 +219,15 @@ def test_a_distance_beyond_the_context_is_refused_although_no_length_was_asked_f
         seqprobe.analyze(model, data="synthetic:iid", distance=100, limit=8)
 
 
+@pytest.mark.parametrize("asked", [{"length": 322}, {"distance": 160}])
+def test_curves_go_as_far_as_is_asked(asked):
+    model = build("gru", vocab_size=8, width=8, layers=1)
+    probes = "gradient-decay", "position", "context"
+    report = seqprobe.analyze(model, data="synthetic:iid", probes=probes, limit=8, **asked)
+    furthest = [report.table(probe).rows[-1][0] for probe in probes]
+    assert furthest == [3 * 322 // 4, 322 // 2 - 1, 322 // 2]
+
+
 def test_files_that_are_no_reports_are_refused(tmp_path):
     path = tmp_path / "r.json"
     for text in ("[1, 2]", "{}", "not json", '{"schema": "seqprobe.report/9"}'):

@@ -273,7 +273,12 @@ class _Analysis:
         self.data = self._data(probes) if data is None else data
         self.alphabet = alphabet_of(self.data)
         self.passes = plan(
-            probes, self.length, asked.limit, self._baselines(), whole=self.model.grid is not None
+            probes,
+            self.length,
+            asked.limit,
+            self._baselines(),
+            whole=self.model.grid is not None,
+            usual=self.length,
         )
 
     def _built(self, probe: type[Probe]) -> Probe:

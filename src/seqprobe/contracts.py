@@ -50,6 +50,8 @@ Stream = Literal["data", "iid", "loop"]
 Baseline = Literal["untrained", "iid", "data"]
 T = TypeVar("T")
 MixerKind = Literal["recurrent", "state space", "attention", "convolution", "unknown"]
+AS_ASKED = 2**31
+"""The length of probes that name none: beyond all that are asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class Needs:
     recurrence linearised; of a loop, gradients of its loss. `rerun`: the plain forward on edited
     inputs. `mixing`: which modules mix positions. `attention`: its weights. `costs`: what runs of
     one sequence cost. `tokens`: symbols as inputs; real-valued features will not do. `lengths`:
-    sequences of several lengths; an image has one. `sequences` and `length` are what the probe
-    would like to see; `most` is up to how many sequences it takes while its numbers are not
-    settled.
+    sequences of several lengths; an image has one. `sequences` are as many as the probe would
+    like to see; `most` is up to how many it takes while its numbers are not settled. `length` is
+    the longest that it reads; one that names none reads as much as the user asks for.
     """
 
     stream: Stream
@@ -77,7 +79,7 @@ class Needs:
     tokens: bool = False
     lengths: bool = False
     sequences: int = 32
-    length: int = 256
+    length: int = AS_ASKED
     most: int = 0
 
 

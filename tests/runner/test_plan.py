@@ -123,6 +123,12 @@ def test_what_the_user_limits_is_never_exceeded():
     assert outcome.measurement.metrics["at_distance"].n == 8
 
 
+def test_probes_that_name_no_length_read_what_is_asked_for():
+    probes = [Position(500), PathLength(500)]
+    lengths = [each.needs.length for each in plan(probes, 1024, 8, (), usual=1024)]
+    assert lengths == [1024, 502]
+
+
 def test_baselines_are_other_models_and_other_inputs_measured_alike():
     model = SequenceModel(build("gru", vocab_size=8, width=8, layers=1))
     model.module.rnn.weight_hh_l0.data *= 3

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from seqprobe.contracts import Baseline, Needs, Probe, Stream
+from seqprobe.contracts import AS_ASKED, Baseline, Needs, Probe, Stream
+
+USUAL = 256
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,18 @@ def plan(
     baselines: Collection[Baseline] = ("untrained", "iid", "data"),
     *,
     whole: bool = False,
+    usual: int = USUAL,
 ) -> list[Pass]:
     """Group probes by what is measured, stream, length and number of sequences.
 
     No sequence is longer than `length`; `limit` is the number of sequences per probe, in place
     of what each one would like. Only the named baselines make sense for the model and the data.
-    `whole`: every sequence has the full length, as an image has.
+    `whole`: every sequence has the full length, as an image has. `usual` is read by probes that
+    name no length.
     """
     groups: dict[tuple, list[tuple[Probe, Needs]]] = defaultdict(list)
     for baseline, probe in _asked(probes, baselines):
-        needs = _within(probe.needs, length, limit)
+        needs = _within(probe.needs, length, usual, limit)
         needs = replace(needs, length=length) if whole else needs
         group = baseline, needs.stream, needs.length, needs.sequences
         groups[group].append((probe, needs))
@@ -58,10 +62,11 @@ def _asked(
                 yield baseline, probe.as_baseline()
 
 
-def _within(needs: Needs, length: int, limit: int | None) -> Needs:
+def _within(needs: Needs, length: int, usual: int, limit: int | None) -> Needs:
     sequences = limit or needs.sequences
     most = max(sequences, 0 if limit else needs.most)
-    return replace(needs, length=min(needs.length, length), sequences=sequences, most=most)
+    longest = min(usual if needs.length == AS_ASKED else needs.length, length)
+    return replace(needs, length=longest, sequences=sequences, most=most)
 
 
 def _shared(group: list[tuple[Probe, Needs]], baseline: Baseline | None) -> Pass:
