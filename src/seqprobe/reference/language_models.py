@@ -1,6 +1,7 @@
 """Small trainable language models by name, recurrent ones and attention; any parameter count."""
 
 import math
+from bisect import bisect_left
 from typing import Literal, get_args
 
 import torch
@@ -13,6 +14,7 @@ from seqprobe.reference.min_recurrences import MinLM
 
 Kind = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "attention"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+WIDEST = 1 << 14
 _RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
@@ -135,7 +137,7 @@ def width_for(
 ) -> int:
     """The multiple of 8 that brings a model closest to a number of parameters."""
 
-    def distance(width: int) -> int:
+    def count(width: int) -> int:
         with torch.device("meta"):
             model = build(
                 kind,
@@ -145,7 +147,10 @@ def width_for(
                 heads=heads,
                 context=context,
             )
-        return abs(sum(p.numel() for p in model.parameters()) - parameters)
+        return sum(p.numel() for p in model.parameters())
 
     step = math.lcm(8, heads)
-    return min(range(step, 1025, step), key=distance)
+    widths = range(step, WIDEST + 1, step)
+    enough = bisect_left(widths, parameters, key=count)
+    near = widths[max(enough - 1, 0) : enough + 1]
+    return min(near, key=lambda width: abs(count(width) - parameters))
