@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqprobe.errors import FileError
-from seqprobe.sequences.corpus import read_corpus
+from seqprobe.sequences.corpus import PIECE, Corpus, corpus_of, read_corpus, share_of
 
 
 @pytest.fixture
@@ -133,3 +133,40 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(FileError, match="the data cannot be read; got Permission denied"):
         read_corpus(str(tmp_path / "book.txt"))
+
+
+class TestShare:
+    TEXT = torch.randint(256, (100_000,), generator=torch.Generator().manual_seed(0)).byte()
+
+    def corpus(self) -> Corpus:
+        text = self.TEXT.numpy().tobytes()
+        return corpus_of("noise", text[:90_000], text[90_000:])
+
+    def test_all_of_it(self) -> None:
+        whole = self.corpus()
+        assert share_of(whole, 1.0) is whole
+
+    def test_pieces_of_the_training_part(self) -> None:
+        whole = self.corpus()
+        some = share_of(whole, 0.5)
+        assert len(some.train) == 45_000
+        assert torch.equal(some.held_out, whole.held_out)
+        assert some.sha256 == whole.sha256
+        pieces = [each.numpy().tobytes() for each in whole.train.split(PIECE)]
+        starts = [pieces.index(each) for each in _cut(some.train.numpy().tobytes(), pieces)]
+        assert len({*starts}) == len(starts) >= 2
+        assert starts != sorted(starts), "from all over the text"
+
+    def test_a_share_begins_with_all_smaller_ones(self) -> None:
+        least, more = share_of(self.corpus(), 0.01).train, share_of(self.corpus(), 0.4).train
+        assert len(least) == 900
+        assert torch.equal(more[:900], least)
+
+
+def _cut(text: bytes, pieces: list[bytes]) -> list[bytes]:
+    """Into whole pieces, as long as there are any."""
+    found = []
+    while piece := next((each for each in pieces if text.startswith(each)), None):
+        found.append(piece)
+        text = text[len(piece) :]
+    return found

@@ -1,5 +1,7 @@
 """What the reference models are taught: inputs and targets, symbol by symbol."""
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,67 @@ def test_recall() -> None:
     assert torch.equal(targets[:, -1], inputs[:, 0])
 
 
+class TestManyDistances:
+    def test_copy_says_it_again_and_again(self) -> None:
+        task = Copy(9, shortest=3)
+        inputs, targets = task.batch(300, seeded())
+        assert inputs.shape == targets.shape == (300, 18)
+        found = set()
+        for row, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+            distance = row.index(8)
+            found.add(distance)
+            period = distance + 1
+            assert row == (row[:period] * 18)[:18]
+            for step in range(18):
+                due = (row[:period] * 18)[step + 1]
+                asked = step >= distance and due != 8
+                assert wanted[step] == (row[step - distance] if asked else IGNORED)
+                assert not asked or wanted[step] == due
+        assert found == {*range(3, 10)}
+
+    def test_recall_asks_for_the_symbol_before(self) -> None:
+        task = Recall(9, symbols=5, shortest=3)
+        inputs, targets = task.batch(300, seeded())
+        assert inputs.shape == targets.shape == (300, 10)
+        several = 0
+        for row, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+            places = [step for step, symbol in enumerate(row) if symbol != 5]
+            assert places[0] == 0
+            assert all(4 <= b - a <= 10 for a, b in pairwise(places))
+            several += len(places) > 1
+            for step in range(10):
+                last = max(place for place in places if place <= step)
+                assert wanted[step] == (row[last] if step - last >= 3 else IGNORED)
+        assert 0 < several < 300
+
+    @pytest.mark.parametrize("kind", [Copy, Recall])
+    def test_one_distance_is_the_plain_task(self, kind: type[Copy | Recall]) -> None:
+        plain, same = kind(7).batch(20, seeded()), kind(7, shortest=7).batch(20, seeded())
+        assert all(map(torch.equal, plain, same))
+
+    def test_as_many_in_every_octave(self) -> None:
+        """P(k) = log(1 + 1/k) / log((distance + 1) / shortest)."""
+        inputs, _ = Copy(64, shortest=4).batch(20_000, seeded())
+        distances = (inputs == 8).int().argmax(1)
+        share = torch.bincount(distances, minlength=65) / 20_000
+        for low, high in [(4, 8), (8, 16), (16, 32), (32, 64), (64, 65)]:
+            due = math.log(high / low) / math.log(65 / 4)
+            assert float(share[low:high].sum()) == pytest.approx(due, abs=0.014), "four sigma"
+        assert float(share.sum()) == pytest.approx(1)
+
+    def test_plain_tasks_of_doubled_distances(self) -> None:
+        found = Recall(100, symbols=6, shortest=16).by_distance()
+        assert found == {k: Recall(k, symbols=6, shortest=k) for k in (16, 32, 64, 100)}
+        assert found[100].context == 101
+        assert list(Copy(64, shortest=16).by_distance()) == [16, 32, 64]
+        assert Copy(5).by_distance() == {5: Copy(5)}
+
+    def test_the_wrong_way_round(self) -> None:
+        with pytest.raises(UsageError, match="shortest distance is longer than the") as said:
+            Copy(16, shortest=32)
+        said.match("got shortest=32 and distance=16; expected shortest at most distance. Set both")
+
+
 def test_induction_repeats_after_a_period_of_its_own() -> None:
     task = Induction(longest=6, symbols=50)
     inputs, targets = task.batch(200, seeded())
@@ -81,7 +144,9 @@ def test_held_out_is_from_the_other_part(tmp_path: Path) -> None:
     assert set(task.batch(50, seeded())[0].flatten().tolist()) == {ord("a")}
 
 
-@pytest.mark.parametrize("task", [Copy(4), Recall(4)], ids=["copy", "recall"])
+@pytest.mark.parametrize(
+    "task", [Copy(4), Recall(4), Recall(9, shortest=2)], ids=["copy", "recall", "recall-2-9"]
+)
 def test_equal_generators_give_equal_batches(task: Copy | Recall) -> None:
     assert all(map(torch.equal, task.batch(9, seeded(3)), task.batch(9, seeded(3))))
     assert not torch.equal(task.batch(9, seeded(3))[0], task.batch(9, seeded(4))[0])
@@ -100,6 +165,7 @@ def test_by_name(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_bytes(b"x" * 1000)
     assert task_named("copy", context=9, distance=3) == Copy(3)
     assert task_named("recall", context=9, distance=3) == Recall(3)
+    assert task_named("copy", context=9, distance=8, shortest=2) == Copy(8, shortest=2)
     assert task_named(str(tmp_path / "book.txt"), context=9, distance=3).context == 9
 
 

@@ -3,8 +3,12 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,18 +16,34 @@ import torch
 from torch import Tensor
 
 from seqprobe.errors import FileError, UsageError
-from seqprobe.reference import training
+from seqprobe.reference import card, training
 from seqprobe.reference.recipe import Recipe, learning_rate, recipe_from
 from seqprobe.reference.training import train
 from seqprobe.sequences.tasks import Copy
 
 CPU = torch.device("cpu")
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from seqprobe.reference import training
+from seqprobe.reference.recipe import recipe_from
+
+def die(step, bits):
+    if step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+torch.set_num_threads(1)
+training.SAVE_SECONDS, training.width_for = 0, lambda kind, parameters, **shape: 16
+recipe = recipe_from("gru", {**json.loads(sys.argv[2]), "data": "copy"})
+training.train(recipe, Path(sys.argv[1]), torch.device("cpu"), die)
+"""
 TINY = {"steps": 6, "parameters": 4000, "context": 16, "batch": 4, "distance": 6, "warmup": 2}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(training, "HELD_OUT_SEQUENCES", 16)
+    monkeypatch.setattr(card, "SEQUENCES", 16)
     monkeypatch.setattr(training, "width_for", lambda kind, parameters, **shape: 16)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -74,21 +94,22 @@ def test_deterministic_by_seed(tmp_path: Path) -> None:
 
 def test_seeds_differ_in_their_batches_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[int, list[Tensor]] = {0: [], 1: []}
+    held_out: list[Tensor] = []
     original = Copy.batch
 
     def spy(self: Copy, size: int, generator: torch.Generator) -> Any:
         batch = original(self, size, generator)
-        drawn[seed].append(batch[0])
+        (drawn[seed] if size == TINY["batch"] else held_out).append(batch[0])
         return batch
 
     monkeypatch.setattr(Copy, "batch", spy)
     for seed in drawn:
         train(recipe(seed=seed), tmp_path / "net.pt", CPU, silent)
-    *trained, held_out = drawn[0]
-    assert len(trained) == TINY["steps"]
-    seen = [tuple(row) for batch in (*trained, *drawn[1][:-1]) for row in batch.tolist()]
+    assert len(drawn[0]) == len(drawn[1]) == TINY["steps"]
+    seen = [tuple(row) for batch in (*drawn[0], *drawn[1]) for row in batch.tolist()]
     assert len(set(seen)) == len(seen), "no sequence twice, in one run or the other"
-    assert not set(seen) & {tuple(row) for row in held_out.tolist()}
+    assert held_out
+    assert not set(seen) & {tuple(row) for batch in held_out for row in batch.tolist()}
 
 
 class TestResuming:
@@ -133,16 +154,32 @@ class TestResuming:
         assert equal(weights(tmp_path / "whole.pt"), weights(output))
 
     def test_saved_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(training, "SAVE_EVERY", 2)
+        """Every half minute; here each step takes 20 seconds."""
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(training, "time", clock)
 
         def crash(step: int, _bits: float) -> None:
+            clock.now += 20
             if step == 5:
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             train(recipe(), tmp_path / "net.pt", CPU, crash)
         state = torch.load(tmp_path / "net.pt.partial", weights_only=True)
-        assert state["step"] == 4
+        assert (state["step"], state["seconds"]) == (4, 80)
+
+    def test_killed(self, tmp_path: Path) -> None:
+        """As by a time limit: no handler runs."""
+        train(recipe(), tmp_path / "whole.pt", CPU, silent)
+        words = [sys.executable, "-c", KILLED, str(tmp_path / "halves.pt"), json.dumps(TINY)]
+        dead = subprocess.run(words, capture_output=True, check=False)
+        assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()
+        steps: list[int] = []
+        train(recipe(), tmp_path / "halves.pt", CPU, lambda step, bits: steps.append(step))
+        assert steps == [4, 5, 6]
+        assert equal(weights(tmp_path / "whole.pt"), weights(tmp_path / "halves.pt"))
+        one, other = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "halves"))
+        assert one["held_out_over_training"] == other["held_out_over_training"]
 
     def test_another_recipe_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -176,6 +213,45 @@ class TestCard:
         assert len(card["corpus"]["sha256"]) == 64
         assert 0 < card["trigram_bits"] < 2
         assert 6 < card["held_out_bits"] < 10, "untrained: about 8 bits per byte"
+
+    def test_the_best_step_beside_the_last_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        losses = iter([3.0, 2.5, 1.25, 2.0, 2.75, 2.25])
+        monkeypatch.setattr(training, "held_out_bits", lambda *_: next(losses))
+        card = train(recipe(), tmp_path / "net.pt", CPU, silent)
+        assert (card["best_step"], card["best_held_out_bits"]) == (3, 1.25)
+        assert card["held_out_over_training"][-1] == [6, 2.25]
+        assert card["held_out_bits"] != 2.25, "measured again, on what is written"
+
+    def test_looked_at_twenty_times(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(training, "held_out_bits", lambda *_: 1.0)
+        card = train(recipe(steps=50), tmp_path / "net.pt", CPU, silent)
+        steps = [step for step, _ in card["held_out_over_training"]]
+        assert len(steps) == 20
+        assert steps[-3:] == [45, 47, 50]
+
+    def test_a_share_of_the_text(self, tmp_path: Path, book: str) -> None:
+        whole = train(recipe(data=book), tmp_path / "net.pt", CPU, silent)
+        some = train(recipe(data=book, share=0.1), tmp_path / "net.pt", CPU, silent)
+        assert some["training_bytes"] == round(whole["training_bytes"] / 10)
+        assert some["corpus"] == whole["corpus"]
+        assert some["tokens"] == whole["tokens"]
+        assert some["trigram_bits"] > whole["trigram_bits"], "counted on what is seen"
+        assert "--set share=0.1" in some["command"]
+
+    def test_every_distance(self, tmp_path: Path) -> None:
+        card = train(recipe(distance=8, shortest=2), tmp_path / "net.pt", CPU, silent)
+        assert list(card["held_out_by_distance"]) == ["2", "4", "8"]
+        for found in card["held_out_by_distance"].values():
+            assert 1 < found["bits"] < 6, "untrained: about three bits"
+            assert 0 <= found["accuracy"] < 0.5
+
+    def test_says_on_what(self, tmp_path: Path) -> None:
+        card = train(recipe(), tmp_path / "net.pt", CPU, silent)
+        assert card["hardware"].endswith("CPU, 1 threads")
+        assert card["precision"] == "float32"
+        assert card["date"] == datetime.now(UTC).date().isoformat()
 
     def test_holds_no_folders(self, tmp_path: Path, book: str) -> None:
         card = train(recipe(data=book), tmp_path / "net.pt", CPU, silent)
@@ -236,7 +312,8 @@ class TestSettings:
             ("steps", "many"), ("steps", 0), ("steps", -3), ("steps", 2.5), ("steps", True),
             ("heads", 0), ("parameters", 0), ("context", 0), ("batch", 0), ("seed", -1),
             ("seed", 2**40), ("learning_rate", -1.0), ("learning_rate", "x"), ("clip", 0),
-            ("warmup", -1), ("data", 3), ("learning_rate", float("nan")),
+            ("warmup", -1), ("data", 3), ("learning_rate", float("nan")), ("share", 1.5),
+            ("share", 0), ("shortest", -1),
         ],
     )  # fmt: skip
     def test_impossible(self, name: str, value: Any) -> None:

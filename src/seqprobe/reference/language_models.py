@@ -14,8 +14,7 @@ from seqprobe.reference.min_recurrences import MinLM
 
 Kind = Literal["lstm", "gru", "rnn", "mingru", "minlstm", "attention"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-WIDEST = 1 << 14
-_RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentLM(nn.Module):
@@ -24,7 +23,7 @@ class RecurrentLM(nn.Module):
     def __init__(self, kind: Kind, vocab_size: int, width: int, layers: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
-        self.rnn = _RECURRENT[kind](width, width, layers, batch_first=True)
+        self.rnn = RECURRENT[kind](width, width, layers, batch_first=True)
         self.head = nn.Linear(width, vocab_size)
         if kind == "lstm":
             self._open_forget_gates(width)
@@ -150,7 +149,7 @@ def width_for(
         return sum(p.numel() for p in model.parameters())
 
     step = math.lcm(8, heads)
-    widths = range(step, WIDEST + 1, step)
+    widths = range(step, 1 << 14, step)
     enough = bisect_left(widths, parameters, key=count)
     near = widths[max(enough - 1, 0) : enough + 1]
     return min(near, key=lambda width: abs(count(width) - parameters))

@@ -10,15 +10,22 @@ from seqprobe.errors import UsageError
 from seqprobe.reference.language_models import KINDS, Kind
 
 LAYERS = {"lstm": 2, "gru": 2, "rnn": 2, "mingru": 2, "minlstm": 2, "attention": 4}
+FROM_ZERO = ("seed", "warmup", "shortest")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the trained weights, apart from the hardware."""
+    """Everything that decides the trained weights, apart from the hardware.
+
+    `share` is that of the training text which is seen. Of copy and recall, each sequence has
+    `distance`, or distances from `shortest` to `distance` where `shortest` is not 0.
+    """
 
     kind: Kind
     data: str = "stdlib"
+    share: float = 1.0
     distance: int = 32
+    shortest: int = 0
     parameters: int = 1_000_000
     layers: int = 2
     heads: int = 4
@@ -65,8 +72,8 @@ def _possible(name: str, value: Any, default: Any) -> bool:
         return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, (int, type(default))):
         return False
-    lowest = 0 if name in ("seed", "warmup") else 1 if isinstance(default, int) else 1e-12
-    return bool(lowest <= value < 2**31)
+    lowest = 0 if name in FROM_ZERO else 1 if isinstance(default, int) else 1e-12
+    return bool(lowest <= value < 2**31) and (name != "share" or value <= 1)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

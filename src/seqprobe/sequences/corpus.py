@@ -4,7 +4,7 @@ import hashlib
 import re
 import sysconfig
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from torch import Tensor
 
 from seqprobe.errors import FileError
 from seqprobe.sequences import integer_files
+from seqprobe.sequences.generator import generator
 from seqprobe.sequences.named_split import NamedSplit
 
 HELD_OUT_SHARE = 0.1
+PIECE = 16_384
 _NOT_STDLIB = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 _CONTINUES = bytes(range(0x80, 0xC0))
 _BEGUN_WORD = re.compile(rb"\S{0,100}\s")
@@ -190,3 +192,17 @@ def corpus_of(name: str, train: bytes, held_out: bytes, **more: Any) -> Corpus:
 
 def _tensor(text: bytes) -> UInt8[Tensor, " bytes"]:
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
+
+
+def share_of(corpus: Corpus, share: float) -> Corpus:
+    """Less text to train on, the same to measure on: pieces from all over the training part.
+
+    Pieces of 16 KiB stand one after the other in an order that is the same for all, so that each
+    share begins with all smaller ones.
+    """
+    if share == 1:
+        return corpus
+    pieces = corpus.train.split(PIECE)
+    order = torch.randperm(len(pieces), generator=generator(0, 0)).tolist()
+    shuffled = torch.cat([pieces[place] for place in order])
+    return replace(corpus, train=shuffled[: round(share * len(shuffled))])

@@ -1,14 +1,17 @@
 """What the trainable reference models learn: the next byte of a text, copy, or recall."""
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from seqprobe.errors import UsageError
-from seqprobe.sequences.corpus import Corpus, read_corpus
+from seqprobe.sequences.corpus import Corpus, read_corpus, share_of
 from seqprobe.sequences.generator import generator
 
 IGNORED = -100
@@ -65,46 +68,94 @@ def _windows(text: Tensor, starts: Int[Tensor, " batch"], length: int) -> Batch:
 
 
 @dataclass(frozen=True)
-class Copy(Task):
-    """See `distance` symbols, a marker, then say the symbols again in order."""
+class Distances(Task):
+    """Symbols that are asked for again, `distance` steps later, or up to as many.
+
+    With `shortest`, distances are drawn from `shortest` to `distance`, as many between 16 and 32 as
+    between 512 and 1024. The vocabulary is the symbols and one mark that is none of them.
+    """
 
     distance: int
     symbols: int = 8
+    shortest: int = 0
     vocab_size: int = field(init=False)
     context: int = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.shortest:
+            object.__setattr__(self, "shortest", self.distance)
+        if self.shortest > self.distance:
+            raise UsageError(
+                "the shortest distance is longer than the longest one",
+                got=f"shortest={self.shortest} and distance={self.distance}",
+                expected="shortest at most distance",
+                do="Set both: --set shortest=16 --set distance=1024.",
+            )
         object.__setattr__(self, "vocab_size", self.symbols + 1)
-        object.__setattr__(self, "context", 2 * self.distance)
+        object.__setattr__(self, "context", self._room())
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
-        drawn = torch.randint(self.symbols, (size, self.distance), generator=generator)
-        marker = torch.full((size, 1), self.symbols)
-        sequence = torch.cat([drawn, marker, drawn], dim=1)
-        targets = sequence[:, 1:].clone()
-        targets[:, : self.distance] = IGNORED
-        return sequence[:, :-1], targets
+    @abstractmethod
+    def _room(self) -> int:
+        """Steps that the longest distance takes."""
+
+    def by_distance(self) -> "dict[int, Distances]":
+        """Tasks of one distance each: the shortest, twice that, .., the longest."""
+        doubled = takewhile(self.distance.__gt__, (self.shortest * 2**n for n in count()))
+        return {k: replace(self, distance=k, shortest=k) for k in (*doubled, self.distance)}
+
+    def _distances(
+        self, shape: tuple[int, int], generator: torch.Generator
+    ) -> Int[Tensor, "batch drawn"]:
+        """P(k) = log(1 + 1/k) / log((distance + 1) / shortest)."""
+        low, high = math.log(self.shortest), math.log(self.distance + 1)
+        drawn = torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low
+        return drawn.exp().long().clamp(self.shortest, self.distance)
 
 
 @dataclass(frozen=True)
-class Recall(Task):
-    """See one symbol, then `distance` blanks, then name the symbol."""
+class Copy(Distances):
+    """See as many symbols as the distance, a marker, then say the symbols again in order.
 
-    distance: int
-    symbols: int = 4
-    vocab_size: int = field(init=False)
-    context: int = field(init=False)
+    What follows is the marker and the symbols once more, and so on to the end of the context, which
+    is twice the longest distance: the target is the input `distance` steps ago.
+    """
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "vocab_size", self.symbols + 1)
-        object.__setattr__(self, "context", self.distance + 1)
+    def _room(self) -> int:
+        return 2 * self.distance
 
     def batch(self, size: int, generator: torch.Generator) -> Batch:
-        inputs = torch.full((size, self.context), self.symbols)
-        inputs[:, 0] = torch.randint(self.symbols, (size,), generator=generator)
-        targets = torch.full_like(inputs, IGNORED)
-        targets[:, -1] = inputs[:, 0]
-        return inputs, targets
+        drawn = torch.randint(self.symbols, (size, self.distance), generator=generator)
+        distances = self._distances((size, 1), generator)
+        marked = F.pad(drawn, (0, 1)).scatter(1, distances, self.symbols)
+        steps = torch.arange(self.context + 1)
+        sequence = marked.gather(1, steps % (distances + 1))
+        inputs, targets = sequence[:, :-1], sequence[:, 1:]
+        asked = (steps[:-1] >= distances) & (targets < self.symbols)
+        return inputs, targets.where(asked, IGNORED)
+
+
+@dataclass(frozen=True)
+class Recall(Distances):
+    """See one symbol, then as many blanks as the distance, then name the symbol.
+
+    In a context of the longest distance there is room for several symbols, each with blanks of its
+    own number after it. Every blank from the shortest distance on asks for the symbol before it.
+    """
+
+    symbols: int = 4
+
+    def _room(self) -> int:
+        return self.distance + 1
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        most = math.ceil(self.context / (self.shortest + 1))
+        drawn = torch.randint(self.symbols, (size, most), generator=generator)
+        lengths = self._distances((size, most), generator) + 1
+        steps = torch.arange(self.context).expand(size, -1).contiguous()
+        latest = torch.searchsorted(lengths.cumsum(1), steps, right=True)
+        since = steps - (lengths.cumsum(1) - lengths).gather(1, latest)
+        symbol = drawn.gather(1, latest)
+        return symbol.where(since == 0, self.symbols), symbol.where(since >= self.shortest, IGNORED)
 
 
 @dataclass(frozen=True)
@@ -140,10 +191,12 @@ class Induction(Task):
         return sequence[:, :-1], targets
 
 
-def task_named(name: str, *, context: int, distance: int) -> Task:
-    """`copy`, `recall`, or the next byte of the corpus called `name`."""
+def task_named(
+    name: str, *, context: int, distance: int, shortest: int = 0, share: float = 1.0
+) -> Task:
+    """`copy`, `recall`, or the next byte of a share of the corpus called `name`."""
     if name == "copy":
-        return Copy(distance)
+        return Copy(distance, shortest=shortest)
     if name == "recall":
-        return Recall(distance)
-    return NextByte(read_corpus(name), context)
+        return Recall(distance, shortest=shortest)
+    return NextByte(share_of(read_corpus(name), share), context)
