@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("src", "tests", "cli", "reports", "data", "examples", "pyproject.toml", "README.md")
+COPIED = (
+    "src", "tests", "cli", "reports", "data", "examples", "benchmarks", "pyproject.toml",
+    "README.md",
+)  # fmt: skip
 
 
 class Break(NamedTuple):
@@ -1485,6 +1488,44 @@ BREAKS = (
             ),
             ("diagnosis/wording", "diagnosis/test_look_back", "b([Tt])oken(s?)", "([Tt])oken(s?)"),
         )
+    ),
+    *(
+        Break(f"benchmarks/claims/{file}.py", old, new, f"tests/benchmarks/test_{tests}.py")
+        for file, tests, old, new in (
+            ("decoding", "decoding", "position.weight[self.length]", "position.weight[0]"),
+            ("decoding", "decoding", "(1 - new) * self.states", "new * self.states"),
+            ("decoding", "decoding", "self.state = after if", "self.state = self.state if"),
+            ("decoding", "decoding", ": self.length + 1]", ": self.length + 2]"),
+            ("models", "decoding", "repeat(self.batch, 1)", "repeat(1, 1)"),
+            ("costs", "decoding", "values, rtol=1e-6", "values, rtol=1"),
+            ("costs", "kept", "if not warm:", "if warm:"),
+            ("kept", "kept", "if not self.has(name):", "if True:"),
+            ("curves", "curves", "[len(curve.lengths) // 2 :]", "[:]"),
+            ("curves", "curves", "* a / (a - b)", "* b / (b - a)"),
+            ("curves", "curves", "sign = 1 - 2 * cheaper", "sign = 1"),
+            ("curves", "verdicts", ' * setting["batch"]', ""),
+            ("small_data", "verdicts", "both[few] - both[many]", "both[many] - both[few]"),
+            ("verdicts", "verdicts", 'return "cannot be told" if', 'return "holds" if'),
+            (
+                "verdicts",
+                "verdicts",
+                '"training", "attention", kind',
+                '"training", kind, "attention"',
+            ),
+        )
+    ),
+    Break(
+        "src/seqprobe/runner/plan.py",
+        "usual if needs.length == AS_ASKED else needs.length",
+        "needs.length",
+        "tests/probes/test_grid.py",
+    ),
+    Break("src/seqprobe/analysis.py", "usual=self.length", "usual=256", "tests/test_analysis.py"),
+    Break(
+        "src/seqprobe/reference/language_models.py",
+        "widths[max(enough - 1, 0) : enough + 1]",
+        "widths[enough : enough + 1]",
+        "tests/reference/test_width_for.py",
     ),
 )
 

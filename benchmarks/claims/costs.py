@@ -25,7 +25,7 @@ from seqprobe.reference.language_models import Kind
 Way = Literal["forward", "training", "decoding"]
 WAYS: tuple[Way, ...] = ("forward", "training", "decoding")
 SHORTEST, SENTENCE = 64, (1, 1000)
-ROUNDS, DECODED = 9, 8
+ROUNDS, DECODED = 9, 32
 TRACED = (32, 64, 128, 256)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -1,11 +1,11 @@
 """What the page says of seconds and bytes over length."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from claims.costs import WAYS
-from claims.curves import Costs, Crossover, crossover, utilisation
+from claims.curves import Costs, Curve, crossover, utilisation
 from claims.tables import header, said, size
 from claims.verdicts import grown, kept
 from seqprobe_reports import numbers
@@ -83,16 +83,14 @@ def _growth(costs: Costs) -> Iterator[str]:
 
 def _crossovers(costs: Costs) -> Iterator[str]:
     yield from header("pair", *WAYS)
-    for first, second in combinations(costs.kinds, 2):
-        cells = []
-        for way in WAYS:
-            curves = costs.curve(first, way), costs.curve(second, way)
-            found = crossover(*curves) if curves[0] and curves[1] else None
-            cells.append(_crossed(found, (first, second)))
-        yield f"| {first}, {second} | {' | '.join(cells)} |"
+    for pair in combinations(costs.kinds, 2):
+        cells = [_crossed([costs.curve(kind, way) for kind in pair], pair) for way in WAYS]
+        yield f"| {', '.join(pair)} | {' | '.join(cells)} |"
 
 
-def _crossed(found: Crossover | None, names: tuple[str, str]) -> str:
+def _crossed(curves: Sequence[Curve | None], names: Sequence[str]) -> str:
+    first, second = curves
+    found = None if first is None or second is None else crossover(first, second)
     if found is None:
         return "–"
     who = names[found.cheaper]
@@ -117,7 +115,7 @@ def _utilisation(costs: Costs) -> Iterator[str]:
         f"FLOPs per second of what a large matrix product reaches ({numbers.number(flops)}), and "
         f"bytes that operators touch of what a large copy reaches ({numbers.number(moved)} per "
         "second). Counted operator by operator up to 256 tokens, and further by their law; "
-        "fused kernels touch fewer. – where they follow no law.\n"
+        "fused kernels touch fewer, and caches serve them faster. – where they follow no law.\n"
     )
     lengths = costs.fits["setting"]["lengths"]
     yield from header("kind", "", *(f"{n:,}" for n in lengths))

@@ -5,15 +5,21 @@ import json
 import pytest
 import torch
 
+import seqprobe
 from claims import costs, small_data, trained
 from claims.costs import ROUNDS, Setting, Timed
 from claims.curves import costs_of
 from claims.kept import Book, Kept
-from seqprobe.reference.recipe import recipe_from
-from seqprobe.reference.training import train
+from seqprobe.reference import zoo
 
 CPU = torch.device("cpu")
 SETTING = Setting(4000, "float32", 1, 128, 1.0, CPU, kinds=("gru", "attention"))
+
+
+@pytest.fixture(autouse=True)
+def uncounted(monkeypatch):
+    """Work is counted in another file of tests."""
+    monkeypatch.setattr(costs, "work", lambda *_: {"flops": None, "touched": None})
 
 
 @pytest.fixture
@@ -74,14 +80,25 @@ def test_little_data_is_trained_on_its_share(monkeypatch, tmp_path):
     assert not list((tmp_path / "runs").glob("*.pt"))
 
 
-def test_trained_models_are_measured_at_the_length_of_their_training(tmp_path):
-    settings = {"parameters": 4000, "context": 32, "batch": 2, "steps": 1, "layers": 1}
-    train(recipe_from("gru", settings), tmp_path / "gru.pt", CPU, lambda *_: None)
-    other = {"recipe": {"data": "recall"}}
-    (tmp_path / "recall.json").write_text(json.dumps(other))
+def test_trained_models_are_measured_at_the_length_of_their_training(monkeypatch, tmp_path):
+    reports = []
+
+    def analyze(path, **asked):
+        assert (path.name, asked["length"], asked["distance"]) == ("gru.pt", 32, 15)
+        model, asked = zoo.leaky(0.5), {**asked, "data": None}
+        reports.append(seqprobe.analyze(model, **asked))
+        return reports[0]
+
+    for name, data in (("gru", "stdlib"), ("recall", "recall")):
+        card = {"recipe": {"kind": "gru", "data": data}, "architecture": {"context": 32}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(card))
+        (tmp_path / f"{name}.pt").touch()
+    monkeypatch.setattr(trained, "analyze", analyze)
+    monkeypatch.setattr(trained, "PROBES", ("gradient-decay",))
+    monkeypatch.setattr(trained, "METRICS", ("gradient-decay.horizon",))
     kept = Kept(tmp_path / "out" / "kept.json", {})
     trained.measured(tmp_path, kept, "cpu", limit=8)
     (model,) = trained.trained_of(Book.read(kept.path).parts)
     assert (model.name, model.length, model.distance) == ("gru", 32, 15)
-    assert set(model.metrics) == set(trained.METRICS)
-    assert model.metrics["bottleneck.bits_at_distance"].value is not None
+    (found,), again = model.metrics.values(), reports[0]["gradient-decay"].metrics["horizon"]
+    assert (found.value, found.low, found.high) == (again.value, again.low, again.high)
