@@ -18,9 +18,16 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = (
-    "src", "tests", "cli", "reports", "data", "examples", "benchmarks", "pyproject.toml",
+    "src",
+    "tests",
+    "cli",
+    "reports",
+    "data",
+    "examples",
+    "benchmarks",
+    "pyproject.toml",
     "README.md",
-)  # fmt: skip
+)
 
 
 class Break(NamedTuple):
@@ -1523,9 +1530,82 @@ BREAKS = (
     Break("src/seqprobe/analysis.py", "usual=self.length", "usual=256", "tests/test_analysis.py"),
     Break(
         "src/seqprobe/reference/language_models.py",
-        "widths[max(enough - 1, 0) : enough + 1]",
-        "widths[enough : enough + 1]",
+        "widths[max(above - 1, 0) : above + 1]",
+        "widths[above : above + 1]",
         "tests/reference/test_width_for.py",
+    ),
+    *(
+        _in(f"{name}.py", tests, old, new)
+        for name, tests, old, new in (
+            (
+                "sequences/tasks",
+                "sequences/test_learning_tasks",
+                "since >= self.shortest",
+                "since >= 1",
+            ),
+            (
+                "sequences/tasks",
+                "sequences/test_learning_tasks",
+                "steps % (distances + 1)",
+                "steps % (self.distance + 1)",
+            ),
+            (
+                "sequences/tasks",
+                "sequences/test_learning_tasks",
+                "math.log(2 * self.distance)",
+                "math.log(self.distance + 1)",
+            ),
+            (
+                "sequences/corpus",
+                "sequences/test_corpus_split",
+                "shuffled[: round(share",
+                "corpus.train[: round(share",
+            ),
+            ("sequences/asked", "sequences/test_asked", "_UNSEEN + n", "n"),
+            (
+                "reference/held_out",
+                "reference/test_held_out",
+                "logits.argmax(-1)",
+                "logits.argmin(-1)",
+            ),
+            ("reference/held_out", "reference/test_held_out", " / math.log(2)", ""),
+            (
+                "reference/training",
+                "sequences/test_reference_training",
+                "self.best_step, self.best = self.step,",
+                "self.best_step, self.best = self.step - 1,",
+            ),
+            (
+                "reference/training",
+                "sequences/test_reference_training",
+                "time.monotonic() - saved >= SAVE_SECONDS",
+                "False",
+            ),
+            (
+                "reference/card",
+                "sequences/test_reference_training",
+                "self.model.load_state_dict(self.best)",
+                "",
+            ),
+            (
+                "probes/evidence/predicting",
+                "cli/test_references",
+                "if not observation.next_token",
+                "if False",
+            ),
+            (
+                "checkpoints/load",
+                "cli/test_references",
+                "made.stream, obstacle, made.data",
+                "made.stream",
+            ),
+            (
+                "analysis",
+                "cli/test_references",
+                "self.source != self.asked.data else",
+                "False else",
+            ),
+        )
     ),
 )
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from claims.decoding import decoded, memory_of
 from claims.kept import Kept, Part
 from claims.models import KINDS, VOCABULARY, Side, equal, shape_of
+from seqprobe.errors import ModelError
 from seqprobe.estimators.growth import cost, law
 from seqprobe.models.calling import is_out_of_memory
 from seqprobe.models.costs import Costs
@@ -28,6 +29,8 @@ SHORTEST, SENTENCE = 64, (1, 1000)
 ROUNDS, DECODED = 9, 32
 TRACED = (32, 64, 128, 256)
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+FAILURES = RuntimeError, MemoryError, ModelError
+"""Memory, or a kernel that is not there; the rest goes on."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def _why_not(timed: Timed, point: Point) -> str:
         took = timed.seconds(point.way, point.length)
         if took > patience:
             took = timed.seconds(point.way, point.length)  # the first one is slow for other reasons
-    except RuntimeError as error:  # memory, or a kernel that is not there: the rest goes on
+    except FAILURES as error:
         first = "out of memory" if is_out_of_memory(error) else str(error).split("\n")[0]
         return f"at {point.length:,} tokens: {first}"
     print(f"{timed.setting.name}: {point}: {took:.4g} s", file=sys.stderr, flush=True)
@@ -188,13 +191,11 @@ def _why_not(timed: Timed, point: Point) -> str:
 
 
 def _or_none(count: Callable[[], int | None]) -> int | None:
-    """None where memory runs out."""
+    """None where it fails."""
     try:
         return count()
-    except Exception as error:
-        if is_out_of_memory(error):
-            return None
-        raise
+    except FAILURES:
+        return None
 
 
 def work(kind: Kind, parameters: int, lengths: list[int]) -> dict[str, list[float] | None]:

@@ -74,6 +74,8 @@ class Costs(NamedTuple):
 
     def sentence(self, kind: Kind, few: int, many: int) -> Estimate:
         """The time of a forward over `many` tokens, in that over `few`."""
+        if missing := [n for n in (few, many) if [kind, "forward", n] not in self.fits["points"]]:
+            return Estimate.missing("times", f"not timed at {missing[0]:,} tokens")
         return times(self._curve(kind, "forward", [few]), self._curve(kind, "forward", [many]))
 
     def bytes(self, kind: Kind, what: str) -> tuple[Points, Points] | None:

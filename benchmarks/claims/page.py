@@ -109,8 +109,9 @@ def _small_data(found: Learned | None, parts: Mapping[str, Part]) -> Iterator[st
     yield "\n## Little data\n"
     yield (
         f"{recipe['parameters']:,} parameters, {recipe['steps']:,} steps of {recipe['batch']} x "
-        f"{recipe['context']} bytes, on the first bytes of the text; held-out bits at the best of "
-        "twenty steps, means with 95 % intervals over seeds.\n"
+        f"{recipe['context']} bytes, on pieces of the text that were drawn once, smaller shares "
+        "within larger ones; held-out bits at the best of twenty steps, means with 95 % intervals "
+        "over seeds.\n"
     )
     kinds = sorted({kind for kind, _ in found.bits}, key=small_data.KINDS.index)
     yield from header("share", "read so often", *kinds, "least")

@@ -33,7 +33,7 @@ class Size:
 
 
 FULL = Size(parameters=1_000_000, context=256, batch=64, steps=2000, seeds=3)
-SMALL = Size(parameters=100_000, context=64, batch=16, steps=500, seeds=3)
+SMALL = Size(parameters=100_000, context=64, batch=16, steps=300, seeds=3)
 
 
 def measured(

@@ -78,6 +78,8 @@ def _line(contents: "Contents", found: "Layout | Named") -> str:
         kind = contents.modules[""].kind if "" in contents.modules else ""
         module, _, name = kind.rpartition(".")
         return f"{words} --model {f'{module}:{name}' if module else 'pkg.module:factory'}"
+    if found.data:
+        return f"{words} --data {found.data}"
     return f"{words} --data TEXT" if found.vocab_size else words
 
 

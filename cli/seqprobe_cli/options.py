@@ -21,7 +21,8 @@ _OPTIONS = (
         "--data",
         help="Text file, folder, `stdlib`, or synthetic:iid, synthetic:copy; series of numbers, or "
         "synthetic:lag-48, for models that read these.  "
-        "[default: text that the model itself writes]",
+        "[default: the task that a file of `seqprobe train` names, or text that the model itself "
+        "writes]",
     ),
     click.option(
         "--tokenizer",

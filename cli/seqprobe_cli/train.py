@@ -15,7 +15,7 @@ from seqprobe_cli.outputs import check_writable
 @click.option("--data", help="stdlib, a text file or folder, copy, or recall.  [default: stdlib]")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="A field of the recipe: parameters, layers, heads, context, batch, steps, "
-              "learning_rate, warmup, clip, seed, distance.")  # fmt: skip
+              "learning_rate, warmup, clip, seed, share, distance, shortest.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--device", default="auto", show_default=True)
 def command(

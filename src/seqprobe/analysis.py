@@ -48,8 +48,9 @@ Analysable = SequenceModel | nn.Module | str | Path
 class Request:
     """What the user asks for, apart from the model.
 
-    `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for text
-    that the model itself writes; series of numbers for models of real values. `tokenizer`: of the
+    `data`: a text file or folder, `stdlib`, `synthetic:iid`, `synthetic:copy`, or None for the
+    task that a reference checkpoint says it was trained on, or text that the model itself writes;
+    series of numbers for models of real values. `tokenizer`: of the
     text: bytes, char, word, ints, hf, a vocabulary file, or None for what fits the model.
     `probes`: ids, or None for all. `distance`: the distance that matters to the user. `length`:
     of the sequences; None for the longest useful one that the model takes. `limit`: sequences per
@@ -265,6 +266,7 @@ class _Analysis:
     def __init__(self, loaded: Loaded, asked: Request, data: Stream | None = None) -> None:
         self.loaded, self.asked = loaded, asked
         self.model, self.record = loaded.model, loaded.record
+        self.source = asked.data or loaded.data
         self.needed = demands(asked.need)  # a wrong one is refused at once
         self.length = self._settled_length()
         self.distance = asked.distance or min(DISTANCE, self.length // 2 - 1)
@@ -297,7 +299,7 @@ class _Analysis:
         asked = self.asked
         if self.model.grid:
             return self._whole_image(self.model.grid)
-        wanted = asked.length or max(LENGTH, 2 * (asked.distance or 0) + 2)
+        wanted = asked.length or max(self._usual_length(), 2 * (asked.distance or 0) + 2)
         if wanted < SHORTEST or (asked.distance or 0) >= wanted:
             raise UsageError(
                 "the sequences are too short for what is asked",
@@ -316,6 +318,11 @@ class _Analysis:
                     raise
             else:
                 return wanted
+
+    def _usual_length(self) -> int:
+        """A task that its file tells has an end."""
+        trained = self.model.trained_length
+        return min(LENGTH, trained) if trained and self.source != self.asked.data else LENGTH
 
     def _whole_image(self, grid: tuple[int, int]) -> int:
         """Its patches; a grid has no other length."""
@@ -341,7 +348,7 @@ class _Analysis:
         if self.loaded.stream:
             return self.loaded.stream
         return stream_for(
-            asked.data,
+            self.source,
             lambda tokens: model(tokens.to(model.device)),
             vocab_size=model.vocab_size,
             sequences=asked.limit or max((p.needs.sequences for p in probes), default=1),

@@ -196,7 +196,7 @@ def _loss_and_floor(
 
     Nothing of models that look ahead: they are shown the next token.
     """
-    if data.guess is None or not model.causal:
+    if data.guess is None or not model.causal or model.predicts == "classes":
         return None, None
     tokens = data.take(range(LOSS_SEQUENCES), length).to(model.device)
     outputs = model(tokens)

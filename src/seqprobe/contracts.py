@@ -444,7 +444,8 @@ class Observation:
     known, and `carrying` is how states go from call to call. `frequencies` is how often each token
     occurs in the stream, `texts` what it stands for, where that is known. Real values have `values`
     in their place, to draw others from: inputs of many steps of the stream. `readout` is how
-    outputs are compared that are no scores of classes. `mixers` belong to sequences of their own
+    outputs are compared that are no scores of classes; `next_token` says whether scores can be
+    those of the next token, as far as the model is known. `mixers` belong to sequences of their own
     length.
 
     Of a training loop there are no outputs (their last axis is empty), `layers` hold the first
@@ -476,6 +477,7 @@ class Observation:
     texts: Sequence[str] | None = None
     values: Float[Tensor, "values features"] | None = None
     readout: Readout | None = None
+    next_token: bool = True
     alphabet: Int[Tensor, " symbols"] | None = None
     mixers: tuple[Mixer, ...] = ()
     costs: Costs | None = None

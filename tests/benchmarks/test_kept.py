@@ -66,6 +66,8 @@ def test_what_runs_out_of_memory_is_left_out(monkeypatch, tmp_path):
     costs.measured(SETTING, Kept(tmp_path / "kept.json", {}))
     (found,) = costs_of(Book.read(tmp_path / "kept.json").parts)
     assert found.fits["left_out"]["attention/training"] == "at 128 tokens: out of memory"
+    assert found.sentence("gru", 1, 1000).value == 1
+    assert found._replace(fits={"points": []}).sentence("gru", 1, 1000).value is None
 
 
 def test_little_data_is_trained_on_its_share(monkeypatch, tmp_path):

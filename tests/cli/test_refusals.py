@@ -214,7 +214,9 @@ class TestRequests:
 
     def test_unknown_stream(self, refuse: Refuse, tiny: Path) -> None:
         said = refuse(2, "analyze", tiny, "--data", "synthetic:noise")
-        assert "no stream 'synthetic:noise'; expected one of synthetic:iid, synthetic:copy" in said
+        assert (
+            "no stream 'synthetic:noise'; expected one of synthetic:iid, synthetic:copy, sy" in said
+        )
 
     def test_another_vocabulary(self, refuse: Refuse, short: Path, text: Path) -> None:
         said = refuse(2, "analyze", short, "--data", text, "--length", "16")
@@ -262,7 +264,7 @@ class TestRequests:
 class TestTraining:
     def test_unknown_setting(self, refuse: Refuse) -> None:
         said = refuse(2, "train", "gru", "--set", "step=3")
-        assert "no setting 'step'; expected one of data, distance, parameters, layers, " in said
+        assert "no setting 'step'; expected one of data, share, distance, shortest, param" in said
         assert said.endswith("Did you mean 'steps'?")
 
     def test_unknown_model(self, refuse: Refuse) -> None:

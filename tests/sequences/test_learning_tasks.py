@@ -87,14 +87,14 @@ class TestManyDistances:
         assert all(map(torch.equal, plain, same))
 
     def test_as_many_in_every_octave(self) -> None:
-        """P(k) = log(1 + 1/k) / log((distance + 1) / shortest)."""
+        """P(k) = log(1 + 1/k) / log(2 distance / shortest), and one octave for the longest."""
         inputs, _ = Copy(64, shortest=4).batch(20_000, seeded())
         distances = (inputs == 8).int().argmax(1)
         share = torch.bincount(distances, minlength=65) / 20_000
+        assert len(share) == 65
         for low, high in [(4, 8), (8, 16), (16, 32), (32, 64), (64, 65)]:
-            due = math.log(high / low) / math.log(65 / 4)
-            assert float(share[low:high].sum()) == pytest.approx(due, abs=0.014), "four sigma"
-        assert float(share.sum()) == pytest.approx(1)
+            assert float(share[low:high].sum()) == pytest.approx(1 / 5, abs=0.012), "four sigma"
+        assert float(share[4]) == pytest.approx(math.log(5 / 4) / math.log(32), abs=0.008)
 
     def test_plain_tasks_of_doubled_distances(self) -> None:
         found = Recall(100, symbols=6, shortest=16).by_distance()

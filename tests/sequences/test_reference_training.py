@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqprobe.errors import FileError, UsageError
 from seqprobe.reference import card, training
+from seqprobe.reference.held_out import held_out_bits
+from seqprobe.reference.language_models import build
 from seqprobe.reference.recipe import Recipe, learning_rate, recipe_from
 from seqprobe.reference.training import train
 from seqprobe.sequences.tasks import Copy
@@ -179,7 +181,25 @@ class TestResuming:
         assert steps == [4, 5, 6]
         assert equal(weights(tmp_path / "whole.pt"), weights(tmp_path / "halves.pt"))
         one, other = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "halves"))
-        assert one["held_out_over_training"] == other["held_out_over_training"]
+        for said in ("checked", "best_step", "best_held_out_bits"):
+            assert one[said] == other[said]
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    @pytest.mark.parametrize("kind", ["gru", "attention"])
+    @pytest.mark.parametrize(("first", "then"), [("cuda", "cpu"), ("cpu", "cuda")])
+    def test_on_another_device(self, tmp_path: Path, kind: str, first: str, then: str) -> None:
+        """Up to rounding: products are those of TF32 or bfloat16 on a GPU."""
+        same = recipe(kind, steps=40, learning_rate=1e-3)
+        whole = train(same, tmp_path / "whole.pt", CPU, silent)
+        output = tmp_path / "halves.pt"
+        with pytest.raises(KeyboardInterrupt):
+            train(same, output, torch.device(first), interrupting(20))
+        steps: list[int] = []
+        card = train(same, output, torch.device(then), lambda step, _: steps.append(step))
+        assert steps[-1] == 40
+        assert steps[0] == (21 if then == "cpu" else 40), "a GPU is asked for few losses"
+        assert card["held_out_bits"] == pytest.approx(whole["held_out_bits"], abs=0.05)
+        assert ("driver" in card["hardware"]) == (then == "cuda")
 
     def test_another_recipe_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -217,17 +237,31 @@ class TestCard:
     def test_the_best_step_beside_the_last_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        losses = iter([3.0, 2.5, 1.25, 2.0, 2.75, 2.25])
-        monkeypatch.setattr(training, "held_out_bits", lambda *_: next(losses))
+        """Chosen by some sequences, and measured on all, as what is written is."""
+        losses, seen = iter([3.0, 2.5, 1.25, 2.0, 2.75, 2.25]), []
+
+        def bits(model: nn.Module, *_: Any) -> float:
+            seen.append([tensor.clone() for tensor in model.state_dict().values()])
+            return next(losses)
+
+        monkeypatch.setattr(training, "held_out_bits", bits)
         card = train(recipe(), tmp_path / "net.pt", CPU, silent)
-        assert (card["best_step"], card["best_held_out_bits"]) == (3, 1.25)
-        assert card["held_out_over_training"][-1] == [6, 2.25]
-        assert card["held_out_bits"] != 2.25, "measured again, on what is written"
+        assert card["best_step"] == 3
+        assert card["checked"] == [[1, 3], [2, 2.5], [3, 1.25], [4, 2], [5, 2.75], [6, 2.25]]
+        model = build(**card["architecture"])
+        for name, weights_then in (("best_held_out_bits", seen[2]), ("held_out_bits", seen[5])):
+            halved = [tensor.half() for tensor in weights_then]
+            model.load_state_dict(dict(zip(model.state_dict(), halved, strict=True)))
+            assert card[name] == round(held_out_bits(model, Copy(6), 16, CPU), 4)
+        assert card["best_held_out_bits"] != card["held_out_bits"]
+        assert equal(
+            weights(tmp_path / "net.pt"), dict(zip(model.state_dict(), halved, strict=True))
+        )
 
     def test_looked_at_twenty_times(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(training, "held_out_bits", lambda *_: 1.0)
         card = train(recipe(steps=50), tmp_path / "net.pt", CPU, silent)
-        steps = [step for step, _ in card["held_out_over_training"]]
+        steps = [step for step, _ in card["checked"]]
         assert len(steps) == 20
         assert steps[-3:] == [45, 47, 50]
 

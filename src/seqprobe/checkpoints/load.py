@@ -17,11 +17,11 @@ from seqprobe.checkpoints.layouts.layout import Layout, Named
 from seqprobe.checkpoints.loadable import check_loadable
 from seqprobe.checkpoints.placing import built_in, placed_alike, placed_by_parameters
 from seqprobe.checkpoints.read import read
-from seqprobe.checkpoints.readings import readings
+from seqprobe.checkpoints.readings import Reading, readings
 from seqprobe.checkpoints.rebuild import fill, placed, rebuilt
 from seqprobe.checkpoints.recognise import recognise
 from seqprobe.checkpoints.resolve import said
-from seqprobe.checkpoints.settle import Task, settle
+from seqprobe.checkpoints.settle import Settled, Task, settle
 from seqprobe.checkpoints.verification import cover, verified
 from seqprobe.errors import ModelError, UsageError
 from seqprobe.models.device import device_named, dtype_named
@@ -57,7 +57,8 @@ class Given:
 class Loaded:
     """A model, the record of where it came from, and the user's text as it reads it.
 
-    `stream` is None where no text was read to know the model. `obstacle` says why nothing can be
+    `stream` is None where no text was read to know the model. `data` is the task that the file says
+    it was trained on, by the name that `--data` has for it. `obstacle` says why nothing can be
     measured on it, if so; `model` then has zeros in place of weights that are not finite.
     """
 
@@ -65,6 +66,7 @@ class Loaded:
     record: ModelRecord
     stream: CorpusStream | None = None
     obstacle: str = ""
+    data: str | None = None
 
 
 def load(path: str | Path, given: Given) -> Loaded:
@@ -128,6 +130,7 @@ class _Made:
     assumptions: tuple[Assumption, ...]
     features: int | None = None
     trained_length: int | None = None
+    data: str | None = None
     stream: CorpusStream | None = None
     predicts: Predicts | None = None
 
@@ -211,9 +214,17 @@ def _by_layout(
         assumptions=settled.assumptions,
         features=layout.features,
         trained_length=layout.trained_length,
+        data=layout.data,
         stream=read_as.stream,
-        predicts=None if settled.loss is None else read_as.predicts,
+        predicts=_predicts(layout, settled, read_as),
     )
+
+
+def _predicts(layout: Layout, settled: Settled, read_as: Reading) -> Predicts | None:
+    """The answers of a task are no next tokens."""
+    if layout.data:
+        return "classes"
+    return None if settled.loss is None else read_as.predicts
 
 
 def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
@@ -221,7 +232,7 @@ def _loaded(made: _Made, contents: Contents, bad: tuple[str, ...]) -> Loaded:
     built = SequenceModel(made.module, features=made.features, predicts=made.predicts)
     model, obstacle = finite(built, bad, len(contents.weights))
     model.trained_length = made.trained_length
-    return Loaded(model, _record(model, contents, made, bad), made.stream, obstacle)
+    return Loaded(model, _record(model, contents, made, bad), made.stream, obstacle, made.data)
 
 
 def finite(model: SequenceModel, bad: Sequence[str], tensors: int) -> tuple[SequenceModel, str]:

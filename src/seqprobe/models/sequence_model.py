@@ -52,7 +52,8 @@ class SequenceModel:
             field, or its place in a tuple ("1"); without it the logits, or else the first.
         predicts: what the outputs of a module for real-valued inputs are: the `next` inputs, other
             `values`, or scores of `classes`. Without it they are taken for the next inputs where
-            they predict them better than their mean does, else for other values.
+            they predict them better than their mean does, else for other values. Of a module for
+            tokens: `classes` where outputs as many as tokens are not scores of the next one.
         grid: rows and columns, where the inputs are the patches of an image: position p is that at
             divmod(p, columns). All sequences have rows * columns steps then, and the outputs are
             one for each patch; a class token that the module adds inside is no input.
@@ -422,7 +423,7 @@ class SequenceModel:
 
 
 def _possible(predicts: Predicts | None, features: int | None) -> Predicts | None:
-    if predicts is None or (features and predicts in get_args(Predicts)):
+    if predicts in (None, "classes") or (features and predicts in get_args(Predicts)):
         return predicts
     raise _no_prediction(predicts, f"features={features}")
 
@@ -432,8 +433,8 @@ def _no_prediction(predicts: str, got: str) -> UsageError:
         "this cannot be what the model predicts",
         where="SequenceModel",
         got=f"predicts={predicts!r}, {got}",
-        expected="for real-valued inputs: next, with no more outputs than features, values, or "
-        "classes",
+        expected="classes; for real-valued inputs also values, or next with no more outputs than "
+        "features",
         do="Leave predicts out, or give features=... as well.",
     )
 

@@ -150,6 +150,6 @@ def width_for(
 
     step = math.lcm(8, heads)
     widths = range(step, 1 << 14, step)
-    enough = bisect_left(widths, parameters, key=count)
-    near = widths[max(enough - 1, 0) : enough + 1]
+    above = min(bisect_left(widths, parameters, key=count), len(widths) - 1)
+    near = widths[max(above - 1, 0) : above + 1]
     return min(near, key=lambda width: abs(count(width) - parameters))

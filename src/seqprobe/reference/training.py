@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from seqprobe.atomic import replacing
 from seqprobe.errors import FileError, UsageError
-from seqprobe.reference.card import card_of
+from seqprobe.reference.card import Trained, card_of
 from seqprobe.reference.held_out import held_out_bits, placed
 from seqprobe.reference.language_models import RECURRENT, Kind, build, width_for
 from seqprobe.reference.recipe import Recipe, learning_rate
@@ -27,7 +27,7 @@ from seqprobe.sequences.tasks import IGNORED, Task, task_named
 FORMAT = "seqprobe.reference/1"
 SAVE_SECONDS = 30.0
 CHECKS, CHECKED = 20, 64
-SAVED = ("recipe", "step", "seconds", "checked", "model", "optimizer")
+SAVED = ("recipe", "step", "seconds", "checked", "best_step", "best", "model", "optimizer")
 SHOWN_ON_GPU = 20
 """Steps; every look at a loss there waits for all that was asked of the GPU before it."""
 
@@ -42,8 +42,9 @@ def train(
     `progress` is called with the number of a step and its training loss in bits: after every step
     on the CPU, after every twentieth and the last one on a GPU.
 
-    The weights are those of the last step. The card also says at which of twenty steps the loss on
-    64 held-out sequences was least; such weights would be chosen by what they are measured on.
+    The weights are those of the last step. The card says besides how good they were at the best of
+    twenty steps, by the loss on 64 of the held-out sequences: chosen by what they are measured on,
+    such weights are not what is written.
 
     Raises:
         UsageError: the output's name is the card's, or the run to continue had another recipe.
@@ -111,6 +112,7 @@ class _Run:
         self.step, self.started = 0, time.monotonic()
         self.checks = {recipe.steps * number // CHECKS for number in range(1, CHECKS + 1)}
         self.checked: list[tuple[int, float]] = []
+        self.best_step, self.best = 0, _copied(self.model)
 
     @property
     def seconds(self) -> float:
@@ -128,9 +130,14 @@ class _Run:
         self.optimizer.step()
         self.step += 1
         if self.step in self.checks:
-            bits = held_out_bits(self.model, self.task, CHECKED, self.device)
-            self.checked.append((self.step, bits))
+            self._check()
         return loss.detach()
+
+    def _check(self) -> None:
+        bits = held_out_bits(self.model, self.task, CHECKED, self.device)
+        if all(bits < earlier for _, earlier in self.checked):
+            self.best_step, self.best = self.step, _copied(self.model)
+        self.checked.append((self.step, bits))
 
     def _loss(self) -> Tensor:
         """Mean bits of the targets that are asked for."""
@@ -147,6 +154,8 @@ class _Run:
             "step": self.step,
             "seconds": self.seconds,
             "checked": self.checked,
+            "best_step": self.best_step,
+            "best": self.best,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -164,9 +173,18 @@ class _Run:
                 do="Repeat the first command to continue, or delete the file to start anew.",
             )
         self.step, self.checked = state["step"], state["checked"]
+        self.best_step, self.best = state["best_step"], state["best"]
         self.started = time.monotonic() - state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half().cpu() for name, tensor in weights.items()}
 
 
 def _read_partial(path: Path, device: torch.device) -> dict[str, Any]:
@@ -206,20 +224,21 @@ def _architecture(recipe: Recipe, task: Task) -> dict[str, Any]:
 
 def _publish(run: _Run, output: Path) -> dict[str, Any]:
     """Write weights in half precision with the card, which is measured on what is written."""
-    seconds = run.seconds
-    weights = {name: tensor.half().cpu() for name, tensor in run.model.state_dict().items()}
+    seconds, weights = run.seconds, _halved(run.model.state_dict())
     run.model.load_state_dict(weights)
-    card = card_of(
+    trained = Trained(
         run.recipe,
         run.task,
+        run.architecture,
         run.model,
+        run.best_step,
+        _halved(run.best),
+        run.checked,
         run.device,
-        name=output.name,
-        architecture=run.architecture,
-        checked=run.checked,
-        precision=run.precision,
-        seconds=seconds,
+        run.precision,
+        seconds,
     )
+    card = card_of(trained, output.name)
     contents = {
         "format": FORMAT,
         "architecture": run.architecture,

@@ -103,6 +103,7 @@ class Observer:
             "texts": self.stream.texts,
             "values": self._some.flatten(0, 1) if real else None,
             "readout": self._readout if real else None,
+            "next_token": model.predicts != "classes",
             "alphabet": self.alphabet,
             "mixers": self._mixers,
             "costs": Costs(model) if needs.costs else None,

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from seqprobe.errors import UsageError
+from seqprobe.sequences.asked import AskedStream, task_in
 from seqprobe.sequences.corpus import Corpus, read_corpus
 from seqprobe.sequences.labelled import LabelledSeries, LabelledText, read_labelled
 from seqprobe.sequences.labelled_rows import DELIMITERS
@@ -26,7 +27,7 @@ from seqprobe.sequences.tokenizers.candidates import candidates
 
 SYMBOLS = 8
 SMALL_VOCABULARY = 16
-SYNTHETIC = ("synthetic:iid", "synthetic:copy")
+SYNTHETIC = ("synthetic:iid", "synthetic:copy", "synthetic:recall-16-1024")
 SERIES = (".npy", ".npz", *DELIMITERS)
 
 
@@ -51,6 +52,8 @@ def stream_for(
         return symbols
     if data == "synthetic:copy":
         return CopyStream(symbols)
+    if task := task_in(data, vocab_size):
+        return AskedStream(task, seed)
     if data.startswith("synthetic:"):
         raise UsageError(
             f"no stream {data!r}",

@@ -71,8 +71,9 @@ def _windows(text: Tensor, starts: Int[Tensor, " batch"], length: int) -> Batch:
 class Distances(Task):
     """Symbols that are asked for again, `distance` steps later, or up to as many.
 
-    With `shortest`, distances are drawn from `shortest` to `distance`, as many between 16 and 32 as
-    between 512 and 1024. The vocabulary is the symbols and one mark that is none of them.
+    With `shortest`, distances are drawn from `shortest` to `distance`: as many from 16 to 31 as
+    from 512 to 1023, and as the longest one alone, which would be hardly ever seen otherwise. The
+    vocabulary is the symbols and one mark that is none of them.
     """
 
     distance: int
@@ -106,8 +107,8 @@ class Distances(Task):
     def _distances(
         self, shape: tuple[int, int], generator: torch.Generator
     ) -> Int[Tensor, "batch drawn"]:
-        """P(k) = log(1 + 1/k) / log((distance + 1) / shortest)."""
-        low, high = math.log(self.shortest), math.log(self.distance + 1)
+        """P(k) = log(1 + 1/k) / log(2 distance / shortest), and the rest for the longest one."""
+        low, high = math.log(self.shortest), math.log(2 * self.distance)
         drawn = torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low
         return drawn.exp().long().clamp(self.shortest, self.distance)
 

@@ -38,6 +38,7 @@ class Layout:
         predicts_tokens: its outputs are scores of the next token.
         vocabulary: what each token stands for, where the file says so.
         trained_length: tokens of the sequences in training, if the file tells.
+        data: what `--data` calls the task that it was trained on, where the file says it.
         recorded_loss: nats per token that the training recorded on its own held-out data.
         certain: the file names the very code that is used, so that nothing can be mistaken: a bad
             loss is that of the model.
@@ -57,6 +58,7 @@ class Layout:
     predicts_tokens: bool = True
     vocabulary: tuple[str | bytes, ...] | None = None
     trained_length: int | None = None
+    data: str | None = None
     recorded_loss: float | None = None
     certain: bool = False
     reversed: bool = False

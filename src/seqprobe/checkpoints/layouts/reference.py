@@ -31,7 +31,17 @@ def recognise(contents: Contents) -> Layout | None:
         vocab_size=architecture["vocab_size"],
         certain=True,
         trained_length=architecture["context"],
+        data=_task(contents.beside.get("card")),
     )
+
+
+def _task(card: Any) -> str | None:
+    """`synthetic:recall-16-1024` for these distances; of a text the file holds the name alone."""
+    recipe = card.get("recipe") if isinstance(card, dict) else None
+    if not isinstance(recipe, dict) or recipe.get("data") not in ("copy", "recall"):
+        return None
+    distances = [recipe[name] for name in ("shortest", "distance") if recipe.get(name)]
+    return "-".join([f"synthetic:{recipe['data']}", *map(str, distances)])
 
 
 def _architecture(contents: Contents) -> dict[str, Any]:

@@ -121,6 +121,8 @@ def why_no_loss(observation: Observation) -> str:
         return "" if observation.readout.says else NO_FORECAST
     if observation.frequencies is None:
         return "the model reads real values, and its outputs are scores of classes"
+    if not observation.next_token:
+        return "the model was trained to say something else than the next token"
     outputs, tokens = observation.outputs.shape[-1], len(observation.frequencies)
     if outputs != tokens:
         return f"the model gives {outputs} outputs for {tokens} tokens: it does not predict them"
