@@ -4,13 +4,15 @@
     python benchmarks/paradigm.py page docs/paradigm.json > docs/paradigm.md
 
 The first writes docs/paradigm.json, part by part; what is there already is not measured again, so
-that a run that was cut short is taken up by the same command. The second makes the page and the
+that a run that was cut short is taken up by the same command. One file is of one machine: for a GPU
+give `-o docs/paradigm-gpu.json`. The second makes the page and the
 chart beside the JSON from it alone. `claims/verdicts.py` has the claims and the rule of each,
 `claims/costs.py` seconds and bytes over length, `claims/trained.py` what trained models make of
 distance, `claims/small_data.py` what is learned from less text.
 
-On two cores all of it takes about 25 minutes at small size; on a GPU plan for three runs of ten
-minutes. `--parts costs,trained,small-data` measures some of it.
+On two cores it takes about a quarter of an hour, at small size. On a GPU it was not run yet: it can
+be stopped at any time, and the most important settings come first. `--parts` measures some of
+costs, trained and small-data.
 """
 
 import argparse

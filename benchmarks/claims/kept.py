@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from seqprobe.atomic import replacing
+from seqprobe.errors import UsageError
 
 Part = dict[str, Any]
 
@@ -36,13 +37,26 @@ class Book:
 
 
 class Kept:
-    """A book that one run adds to."""
+    """A book that a run adds to; others of the same machine may add other parts meanwhile.
+
+    Raises:
+        UsageError: it is of another machine, whose parts would be taken for those of this one.
+    """
 
     def __init__(self, path: Path, run: dict[str, str]) -> None:
-        self.path, self.book = path, Book.read(path)
-        if run not in self.book.runs:
-            self.book.runs.append(run)
-        self.run = self.book.runs.index(run)
+        self.path, self.run = path, run
+        for other in {each["hardware"] for each in self.book.runs} - {run["hardware"]}:
+            raise UsageError(
+                "what is kept was measured on another machine",
+                where=path.name,
+                got=run["hardware"],
+                expected=other,
+                do="Give another file: -o docs/paradigm-gpu.json.",
+            )
+
+    @property
+    def book(self) -> Book:
+        return Book.read(self.path)
 
     def has(self, name: str) -> bool:
         """Whether it was measured before."""
@@ -52,9 +66,14 @@ class Kept:
         """What is kept under the name; measured now, and written, where there is nothing yet."""
         if not self.has(name):
             started = perf_counter()
-            found = measure()
-            date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-            self.book.parts[name] = {**found, "run": self.run, "date": date}
-            self.book.write(self.path)
+            self._write(name, measure())
             print(f"{name}: {perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
         return self.book.parts[name]
+
+    def _write(self, name: str, found: Part) -> None:
+        book = self.book
+        if self.run not in book.runs:
+            book.runs.append(self.run)
+        date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        book.parts[name] = {**found, "run": book.runs.index(self.run), "date": date}
+        book.write(self.path)

@@ -19,7 +19,7 @@ def page(book: Book, picture: str) -> str:
     return "\n".join(
         [
             "# The claims of the paradigm, measured\n",
-            f"Made by `{COMMAND}` and `{COMMAND} page docs/paradigm.json`. {_pending(book)}\n",
+            f"Made by the commands below and `{COMMAND} page`. {_pending(book)}\n",
             *_runs(book),
             "## Claims\n",
             *_claims(costs, models, learned),
@@ -34,10 +34,11 @@ def page(book: Book, picture: str) -> str:
 def _pending(book: Book) -> str:
     """What is still to be taken."""
     if any("CUDA" in run["hardware"] for run in book.runs):
-        return "Numbers of a GPU are among them; each section names its run."
+        return "Measured on a GPU."
     return (
-        f"**The numbers of a GPU are still to be taken: `{COMMAND} --device cuda` where there is "
-        "one.** What follows was measured on a CPU, at small size."
+        f"**The numbers of a GPU are still to be taken: `{COMMAND} --device cuda -o "
+        "docs/paradigm-gpu.json` where there is one.** What follows was measured on a CPU, at "
+        "small size."
     )
 
 

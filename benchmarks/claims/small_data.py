@@ -44,6 +44,8 @@ def measured(
     for kind, share, seed in runs:
         name = f"{NAME}: {kind}/{share}/{seed}"
         kept.part(name, partial(_trained, size, kind, share, seed, folder, device))
+    if folder.exists():
+        folder.rmdir()
 
 
 def _trained(
