@@ -1497,6 +1497,38 @@ BREAKS = (
         )
     ),
     *(
+        Break(f"benchmarks/claims/{file}.py", old, new, f"tests/benchmarks/test_{tests}.py")
+        for file, tests, old, new in (
+            ("decoding", "decoding", "position.weight[self.length]", "position.weight[0]"),
+            ("decoding", "decoding", "(1 - new) * self.states", "new * self.states"),
+            ("decoding", "decoding", "self.state = after if", "self.state = self.state if"),
+            ("decoding", "decoding", ": self.length + 1]", ": self.length + 2]"),
+            ("models", "decoding", "repeat(self.batch, 1)", "repeat(1, 1)"),
+            ("costs", "decoding", "values, rtol=1e-6", "values, rtol=1"),
+            ("costs", "kept", "if not warm:", "if warm:"),
+            ("kept", "kept", "if not self.has(name):", "if True:"),
+            ("curves", "curves", "[len(curve.lengths) // 2 :]", "[:]"),
+            ("curves", "curves", "* a / (a - b)", "* b / (b - a)"),
+            ("curves", "curves", "sign = 1 - 2 * cheaper", "sign = 1"),
+            ("curves", "verdicts", ' * setting["batch"]', ""),
+            ("small_data", "verdicts", "both[few] - both[many]", "both[many] - both[few]"),
+            ("verdicts", "verdicts", 'return "cannot be told" if', 'return "holds" if'),
+            (
+                "verdicts",
+                "verdicts",
+                '"training", "attention", kind',
+                '"training", kind, "attention"',
+            ),
+        )
+    ),
+    _in("contracts.py", "test_analysis", "length: int = sys.maxsize", "length: int = 256"),
+    Break(
+        "src/seqprobe/reference/language_models.py",
+        "widths[max(above - 1, 0) : above + 1]",
+        "widths[above : above + 1]",
+        "tests/reference/test_width_for.py",
+    ),
+    *(
         _in(f"{name}.py", tests, old, new)
         for name, tests, old, new in (
             (

@@ -13,6 +13,7 @@ import seqprobe
 from seqprobe.errors import ModelError, SeqProbeError, UsageError
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.probes.gradient_decay import GradientDecay
+from seqprobe.probes.path_length import PathLength
 from seqprobe.probes.position import Position
 from seqprobe.runner.plan import plan
 
@@ -180,8 +181,9 @@ def test_a_recurrence_over_patches_is_measured_by_every_probe():
 
 
 def test_every_probe_sees_whole_images():
-    (each, *_) = plan([Position()], 400, None, (), whole=True)
-    assert each.needs.length == 400 > Position().needs.length
+    asked = PathLength(100)
+    lengths = [plan([asked], 400, None, (), whole=w)[0].needs.length for w in (True, False)]
+    assert lengths == [400, asked.needs.length]
 
 
 def test_a_grid_that_does_not_fit_is_refused(tmp_path):

@@ -149,7 +149,7 @@ def width_for(
         return sum(p.numel() for p in model.parameters())
 
     step = math.lcm(8, heads)
-    widths = range(step, 1025, step)
+    widths = range(step, 1 << 14, step)
     above = min(bisect_left(widths, parameters, key=count), len(widths) - 1)
     near = widths[max(above - 1, 0) : above + 1]
     return min(near, key=lambda width: abs(count(width) - parameters))
