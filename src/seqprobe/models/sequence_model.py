@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import repeat
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,6 +20,7 @@ from seqprobe.models import refusals
 from seqprobe.models.attended import attended
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import call, undisturbed
+from seqprobe.models.copied import copied, tensors
 from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
 from seqprobe.models.observed import Observed
@@ -268,8 +270,8 @@ class SequenceModel:
 
     def on_the_cpu(self) -> "SequenceModel":
         """A copy there; where the model is, nothing is copied."""
-        moved, there = copy(self), {id(each): _on_the_cpu(each) for each in self.tensors()}
-        moved.module = deepcopy(self.module, there)
+        moved = copy(self)
+        moved.module = copied(self.module, repeat(torch.device("cpu")))
         return moved
 
     def mixers(self, length: int) -> tuple[Mixer, ...]:
@@ -381,8 +383,7 @@ class SequenceModel:
 
     def tensors(self) -> Iterator[Tensor]:
         """All parameters and buffers."""
-        yield from self.module.parameters()
-        yield from self.module.buffers()
+        yield from tensors(self.module)
 
     def _embedding(self) -> nn.Embedding:
         found = self.module.get_submodule(self.embedding or "")
@@ -465,11 +466,3 @@ def _smallest_embedding(module: nn.Module) -> int | None:
     """A number of tokens that no embedding in the module refuses."""
     sizes = [part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding)]
     return min(sizes, default=None)
-
-
-def _on_the_cpu(tensor: Tensor) -> Tensor:
-    """A parameter stays one."""
-    moved = tensor.detach().cpu()
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
-    return moved

@@ -1,0 +1,33 @@
+"""A module once more, with its numbers on other devices."""
+
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+
+def tensors(module: nn.Module) -> Iterator[Tensor]:
+    """All parameters and buffers."""
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def copied(module: nn.Module, devices: Iterable[torch.device]) -> nn.Module:
+    """A copy with one device for each of the `tensors`; those that are there already are shared."""
+    pairs = zip(tensors(module), devices, strict=False)
+    again = deepcopy(module, {id(each): _at(each, device) for each, device in pairs})
+    for part in again.modules():
+        if isinstance(part, nn.RNNBase):
+            part.flatten_parameters()  # cuDNN warns of weights that do not lie side by side
+    return again
+
+
+def _at(tensor: Tensor, device: torch.device) -> Tensor:
+    """A parameter stays one."""
+    if tensor.device == device:
+        return tensor
+    moved = tensor.detach().to(device)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
+    return moved
