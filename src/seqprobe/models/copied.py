@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,17 @@ def tensors(module: nn.Module) -> Iterator[Tensor]:
     """All parameters and buffers."""
     yield from module.parameters()
     yield from module.buffers()
+
+
+def on_the_cpu(module: nn.Module) -> nn.Module:
+    """A copy there; inputs of its parts are not taken elsewhere by accelerate any more."""
+    moved = copied(module, repeat(torch.device("cpu")))
+    for part in moved.modules():
+        hook = getattr(part, "_hf_hook", None)
+        for each in getattr(hook, "hooks", (hook,)):
+            if getattr(each, "execution_device", None) is not None:
+                each.execution_device = torch.device("cpu")
+    return moved
 
 
 def copied(module: nn.Module, devices: Iterable[torch.device]) -> nn.Module:
@@ -24,8 +36,8 @@ def copied(module: nn.Module, devices: Iterable[torch.device]) -> nn.Module:
 
 
 def _at(tensor: Tensor, device: torch.device) -> Tensor:
-    """A parameter stays one."""
-    if tensor.device == device:
+    """A parameter stays one; what is brought into memory only when it is used has no numbers."""
+    if tensor.device == device or tensor.is_meta:
         return tensor
     moved = tensor.detach().to(device)
     if isinstance(tensor, nn.Parameter):
