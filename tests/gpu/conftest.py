@@ -1,7 +1,5 @@
 """Devices for tests: CUDA where there is one, and everywhere a second one without hardware."""
 
-from pathlib import Path
-
 import pytest
 import second_device
 import torch
@@ -14,7 +12,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if torch.cuda.is_available():
         config.stash[OBSTACLE] = "there is a CUDA device"
     else:
-        config.stash[OBSTACLE] = second_device.load(Path(config.cache.mkdir("second_device")))
+        config.stash[OBSTACLE] = second_device.load()
 
 
 @pytest.fixture(params=["second", "cuda"])

@@ -14,12 +14,14 @@ from torch.utils import cpp_extension
 SOURCE = Path(__file__).with_suffix(".cpp")
 
 
-def load(folder: Path) -> str:
+def load() -> str:
     """Make `torch.device("second")` known; returns why it cannot be, or nothing.
 
-    It is compiled once for each version of torch, into the folder. Load it before the first
-    backward of a process, which starts a thread for each device that is there by then.
+    It is compiled once for each version of torch, to where torch keeps extensions. Load it before
+    the first backward of a process, which starts a thread for each device that is there by then.
     """
+    folder = Path(cpp_extension.get_default_build_root()) / "second_device"
+    folder.mkdir(parents=True, exist_ok=True)
     compiler = shutil.which("g++") or shutil.which("clang++")
     if not compiler:
         return "no compiler for the second device"
