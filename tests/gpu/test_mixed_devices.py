@@ -17,10 +17,7 @@ from seqprobe.reference.language_models import Block
 
 SYMBOLS, WIDTH = 8, 8
 ASKED = {"data": "synthetic:copy", "length": 16, "distance": 5, "limit": 8}
-PROBES = (
-    "gradient-decay", "jacobian-spectrum", "path-length", "locality", "position", "context",
-    "carry-over", "attention", "weights",
-)  # fmt: skip
+PROBES = ("gradient-decay", "path-length", "position", "carry-over", "attention")
 
 
 class Split(nn.Module):

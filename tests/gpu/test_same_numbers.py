@@ -8,6 +8,8 @@ from agreement import differences
 from torch import nn
 
 import seqprobe
+from seqprobe.estimators.information.folds import Folds
+from seqprobe.estimators.information.perceptron import perceptron
 from seqprobe.models.by_prefix import ByPrefix
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference import layers, zoo
@@ -74,7 +76,6 @@ MODELS = {
         ("gradient-decay", "attention", "window"),
     ),
     "hybrid": (lambda: Read(recurrent(nn.RNN), Convolution(), Block(WIDTH, 2)), UNTIMED),
-    "lstm": (lambda: lm("lstm"), OF_STATES),
     "both directions": (
         lambda: Read(recurrent(nn.LSTM, bidirectional=True), width=2 * WIDTH),
         OF_STATES,
@@ -109,6 +110,19 @@ def test_models_of_real_values(name, device):
     module, known = REAL[name]()
     one, other = reports(module.double(), device, known=known)
     assert differences(one, other, torch.float64) == []
+
+
+def test_decoders_of_states_on_a_device(device):
+    """What they draw is drawn on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+    symbols = torch.randint(4, (20, 20, 1), generator=generator)
+    noise = torch.randn(20, 20, 4, generator=generator)
+    states = nn.functional.one_hot(symbols[..., 0], 4) + 0.5 * noise
+    cpu, there = (
+        perceptron(s.flatten(0, 1), y.flatten(0, 1), 4, Folds.of(20, 20, 0, s.device))
+        for s, y in ((states, symbols), (states.to(device), symbols.to(device)))
+    )
+    assert torch.allclose(there.cpu(), cpu, atol=1e-3)
 
 
 def test_a_model_that_answers_once(device):

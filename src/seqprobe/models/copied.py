@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ def on_the_cpu(module: nn.Module) -> nn.Module:
     moved = copied(module, repeat(torch.device("cpu")))
     for part in moved.modules():
         hook = getattr(part, "_hf_hook", None)
-        for each in getattr(hook, "hooks", (hook,)):
+        hooks: tuple[Any, ...] = getattr(hook, "hooks", (hook,))
+        for each in hooks:
             if getattr(each, "execution_device", None) is not None:
                 each.execution_device = torch.device("cpu")
     return moved

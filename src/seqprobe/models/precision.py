@@ -27,4 +27,4 @@ def alike(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def _cudnn() -> str:
-    return str(torch.backends.cudnn.rnn.fp32_precision)
+    return str(torch.backends.cudnn.rnn.fp32_precision)  # type: ignore[attr-defined]
