@@ -579,7 +579,7 @@ BREAKS = (
     ),
     _information("perceptron", "folds.parts[(index + 1) % len(folds)]", "part", "perceptron"),
     _information("perceptron", "nn.GELU()", "nn.Identity()", "perceptron"),
-    _information("perceptron", "torch.random.fork_rng(), ", "", "perceptron"),
+    _information("perceptron", "seeded(seed), ", "", "perceptron"),
     _information("refusals", "sequences < FEWEST_SEQUENCES", "False", "refusals"),
     _information("refusals", "not torch.isfinite(states).all()", "False", "refusals"),
     _information("refusals", "(states == states[0, 0]).all()", "False", "refusals"),
@@ -1627,6 +1627,64 @@ BREAKS = (
     _evidence("kept", "float(self.lags[first - 1] + 1)", "float(self.lags[first] + 1)"),
     _evidence("kept", "float(self.lags[first])", "float(self.lags[first - 1])"),
     _evidence("recorded", "else torch.tensor(lags)", "else torch.arange(len(lags))"),
+    _in("probes/jacobian_spectrum.py", "gpu/test_same_numbers", ", device=found.device)", ")"),
+    _in(
+        "models/untrained.py",
+        "gpu/test_mixed_devices",
+        'copied(_again(model.module), repeat(torch.device("cpu")))',
+        "_again(model.module)",
+    ),
+    _in(
+        "models/untrained.py",
+        "gpu/test_mixed_devices",
+        "copied(module, [each.device for each in model.tensors()])",
+        "module",
+    ),
+    _in(
+        "models/rerun.py",
+        "gpu/test_mixed_devices",
+        "differ(a, b).any(1).cpu()",
+        "differ(a, b).any(1)",
+    ),
+    _in(
+        "models/sequence_model.py",
+        "gpu/test_mixed_devices",
+        "return outputs.to(inputs.device)",
+        "return outputs",
+    ),
+    _in("models/sequence_model.py", "gpu/test_mixed_devices", " and len(devices) == 1", ""),
+    _in("models/embedding.py", "gpu/test_mixed_devices", "args[0].to(tokens.device)", "args[0]"),
+    _in(
+        "models/copied.py",
+        "gpu/test_mixed_devices",
+        'each.execution_device = torch.device("cpu")',
+        "pass",
+    ),
+    _in(
+        "models/random_state.py",
+        "gpu/test_mixed_devices",
+        "if device.type not in WITHOUT:",
+        'if device.type == "cuda":',
+    ),
+    _in(
+        "models/unnoticed.py",
+        "gpu/test_mixed_devices",
+        "for kind in kinds:",
+        'for kind in {"cpu"}:',
+    ),
+    _in(
+        "probes/evidence/repeated.py",
+        "gpu/test_mixed_devices",
+        "there = call.norms.device",
+        "there = inputs.device",
+    ),
+    _in("models/precision.py", "gpu/test_precisions", "math.sqrt(spacing(dtype, device))", "0.0"),
+    _in(
+        "models/calling.py",
+        "models/test_compiled",
+        "slow_attention_path(), _uncompiled()",
+        "slow_attention_path()",
+    ),
 )
 
 

@@ -29,6 +29,15 @@ torch.set_num_threads(1)  # small operators are faster so, most of all on a busy
 os.environ["OMP_NUM_THREADS"] = "1"  # so do processes that tests start, and round alike
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not tried for want of hardware is said aloud."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    missed = [each for each in skipped if "no CUDA device" in str(each.longrepr)]
+    if missed:
+        terminalreporter.section("no CUDA device", yellow=True)
+        terminalreporter.write_line(f"{len(missed)} tests did not run for want of a CUDA device.")
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

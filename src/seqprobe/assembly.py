@@ -18,6 +18,7 @@ from seqprobe.diagnosis.diagnose import ORDER, diagnose, status_of
 from seqprobe.diagnosis.verdict import verdict
 from seqprobe.diagnosis.wording import in_steps, of_noise
 from seqprobe.estimators.spaced import spaced
+from seqprobe.models.precision import alike, of_products
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.records import (
     FLOOR,
@@ -35,7 +36,6 @@ from seqprobe.runner.outcome import Outcome
 from seqprobe.runner.run import Run
 from seqprobe.sequences.streams import Stream
 
-SAME = 1e-3
 DIGITS, SITES, DISTANCES = 7, 8, 256
 NEAR, PER_OCTAVE = 128, 16
 LOSS_SEQUENCES = 8
@@ -87,7 +87,7 @@ def assemble(
             record,
             verification=(
                 *record.verification,
-                *_steps(result, bits, floor, _judged(record)),
+                *_steps(model, result, bits, floor, _judged(record)),
                 *_predicting(read_out),
                 *_swept(model, case),
             ),
@@ -166,7 +166,7 @@ def _verdict(summary: str, findings: Sequence[Finding], checks: Sequence[Check])
 
 
 def _steps(
-    result: Run, bits: float | None, floor: float | None, judged: bool
+    model: SequenceModel, result: Run, bits: float | None, floor: float | None, judged: bool
 ) -> list[Verification]:
     """How we know that this is the user's model."""
     steps = [Verification("finite outputs", "passed")]
@@ -177,7 +177,7 @@ def _steps(
         steps.append(
             Verification(
                 "probed forward equals the plain forward",
-                "passed" if difference < SAME else "failed",
+                "passed" if difference < alike(model.dtype, model.device) else "failed",
                 f"largest relative difference {difference:.1e}",
             )
         )
@@ -240,7 +240,7 @@ def _warnings(model: SequenceModel, result: Run) -> tuple[str, ...]:
         warnings.append(
             "Rows of a batch influence each other: a sequence is not read alone. Check batch_first."
         )
-    if (result.largest_difference or 0.0) >= SAME:
+    if (result.largest_difference or 0.0) >= alike(model.dtype, model.device):
         warnings.append(
             "The probed forward differs from the plain one; do not trust gradients and states."
         )
@@ -260,6 +260,7 @@ def _environment(model: SequenceModel, seed: int) -> Environment:
         threads=torch.get_num_threads(),
         seed=seed,
         deterministic=torch.are_deterministic_algorithms_enabled(),
+        float32=of_products(model.device),
     )
 
 

@@ -203,6 +203,7 @@ class Environment:
     threads: int
     seed: int
     deterministic: bool
+    float32: str = ""
 
 
 @dataclass(frozen=True)

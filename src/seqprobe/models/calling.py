@@ -1,7 +1,8 @@
 """Call the user's module without disturbing it, and say clearly what went wrong inside it."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -27,15 +28,21 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and attention by the module's own code; both put back afterwards."""
+    """Evaluation mode, uncompiled, attention by the module's own code; put back afterwards."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with slow_attention_path():
+        with slow_attention_path(), _uncompiled():
             yield
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Hooks and edits would be compiled into the code; what loads no compiler has none."""
+    loaded = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
 
 
 def call(module: nn.Module, inputs: Tensor, **more: Any) -> Any:

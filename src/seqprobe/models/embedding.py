@@ -17,7 +17,11 @@ def find_embedding(
 
     def watch(path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
-            if args and args[0].shape == tokens.shape and torch.equal(args[0], tokens):
+            if (
+                args
+                and args[0].shape == tokens.shape
+                and torch.equal(args[0].to(tokens.device), tokens)
+            ):
                 found.append(path)
 
         return hook

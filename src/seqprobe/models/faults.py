@@ -20,6 +20,7 @@ from torch.autograd.graph import Node
 
 from seqprobe.models.calling import undisturbed
 from seqprobe.models.outputs import tensors_in
+from seqprobe.models.random_state import random_state_kept
 
 
 def where_graph_is_cut(module: nn.Module, run: Callable[[], Any]) -> str | None:
@@ -163,9 +164,8 @@ def _restored(module: nn.Module) -> Iterator[None]:
         for part in module.modules()
         for name, buffer in part.named_buffers(recurse=False)
     ]
-    devices = {parameter.device for parameter, _ in wanted if parameter.is_cuda}
     try:
-        with torch.random.fork_rng(devices):
+        with random_state_kept(module):
             yield
     finally:
         for parameter, want in wanted:

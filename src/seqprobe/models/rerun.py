@@ -123,8 +123,8 @@ class Rerun:
         return self._run(partial(_changed, position, self.time))
 
     def _moved(self, seen: Seen, differ: Differ) -> Bool[Tensor, " time"]:
-        moved = [differ(a, b).any(1) for a, b in zip(self.plain, seen, strict=True)]
-        return torch.stack(moved).any(0).cpu()
+        moved = [differ(a, b).any(1).cpu() for a, b in zip(self.plain, seen, strict=True)]
+        return torch.stack(moved).any(0)
 
     def _derivatives(self, targets: Sequence[int]) -> Bool[Tensor, "targets time"] | None:
         """Where they are not zero; None where there are none: the module cuts the graph, writes

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from seqprobe.models import refusals
 from seqprobe.models.attended import attended
 from seqprobe.models.autograd import Autograd
 from seqprobe.models.calling import call, undisturbed
+from seqprobe.models.copied import on_the_cpu, tensors
 from seqprobe.models.embedding import find_embedding, leaf_at
 from seqprobe.models.mixers import find_mixers
 from seqprobe.models.observed import Observed
@@ -97,11 +98,16 @@ class SequenceModel:
             return self.run(inputs)
 
     def run(self, inputs: Inputs) -> Outputs:
-        """The forward in whatever mode the module is, with gradients if they are enabled."""
+        """The forward in whatever mode the module is, with gradients if they are enabled.
+
+        Outputs come back to where the inputs are, whatever devices the module is split over.
+        """
         batch, time = inputs.shape[:2]
         if self.grid and time != math.prod(self.grid):
             raise _off_the_grid(self.grid, time, type(self.module).__name__)
-        return per_step_outputs(self.returned(inputs), batch, time, self.time_first, self.head)
+        returned = self.returned(inputs)
+        outputs = per_step_outputs(returned, batch, time, self.time_first, self.head)
+        return outputs.to(inputs.device)
 
     def returned(self, inputs: Inputs, **more: Any) -> Any:
         """Whatever the module itself returns, which may be more than its outputs."""
@@ -218,7 +224,10 @@ class SequenceModel:
         does between its parts would show there.
         """
         parts = [self.module.get_submodule(mixer.path) for mixer in self.kinds]
-        if not parts or not all(isinstance(part, nn.RNNBase) for part in parts):
+        devices = {each.device for each in self.tensors()}
+        if not (
+            parts and all(isinstance(part, nn.RNNBase) for part in parts) and len(devices) == 1
+        ):
             return False
         if any(part.bidirectional for part in parts) or self.hooked_sites or self.mixes_batch_rows:
             return False
@@ -259,7 +268,8 @@ class SequenceModel:
 
         `sources` are the positions from which paths are followed; memory grows with their number.
         """
-        model = self if self.device.type == "cpu" else self.on_the_cpu()
+        elsewhere = {each.device.type for each in self.tensors()} - {"cpu", "meta"}
+        model = self.on_the_cpu() if elsewhere else self
         given = inputs[:1].cpu()
         with undisturbed(model.module):
             outputs, found = trace(model.module, given, model.run, sources)
@@ -269,8 +279,8 @@ class SequenceModel:
 
     def on_the_cpu(self) -> "SequenceModel":
         """A copy there; where the model is, nothing is copied."""
-        moved, there = copy(self), {id(each): _on_the_cpu(each) for each in self.tensors()}
-        moved.module = deepcopy(self.module, there)
+        moved = copy(self)
+        moved.module = on_the_cpu(self.module)
         return moved
 
     def mixers(self, length: int) -> tuple[Mixer, ...]:
@@ -382,8 +392,7 @@ class SequenceModel:
 
     def tensors(self) -> Iterator[Tensor]:
         """All parameters and buffers."""
-        yield from self.module.parameters()
-        yield from self.module.buffers()
+        yield from tensors(self.module)
 
     def _embedding(self) -> nn.Embedding:
         found = self.module.get_submodule(self.embedding or "")
@@ -466,11 +475,3 @@ def _smallest_embedding(module: nn.Module) -> int | None:
     """A number of tokens that no embedding in the module refuses."""
     sizes = [part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding)]
     return min(sizes, default=None)
-
-
-def _on_the_cpu(tensor: Tensor) -> Tensor:
-    """A parameter stays one."""
-    moved = tensor.detach().cpu()
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
-    return moved

@@ -2,11 +2,14 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from torch import nn
+
+from seqprobe.models.copied import tensors
+from seqprobe.models.random_state import random_state_kept
 
 
 @contextmanager
@@ -18,14 +21,16 @@ def unnoticed(module: nn.Module) -> Iterator[None]:
     """
     kept = [(part, dict(part.__dict__), dict(part._buffers)) for part in module.modules()]
     values = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    device = next((each.device for each in module.parameters()), torch.device("cpu"))
+    kinds = {"cpu", *(each.device.type for each in tensors(module))} - {"meta"}
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with (
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-            torch.autocast(device.type, enabled=False),
+            random_state_kept(module),
             torch.compiler.set_stance("force_eager"),
+            ExitStack() as stack,
         ):
+            for kind in kinds:
+                stack.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally:
         _put_back(kept)

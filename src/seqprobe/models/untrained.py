@@ -3,11 +3,14 @@
 import copy
 import inspect
 from collections.abc import Callable
+from itertools import repeat
 
 import torch
 from torch import nn
 
 from seqprobe.errors import NotApplicable
+from seqprobe.estimators.seeded import seeded
+from seqprobe.models.copied import copied
 from seqprobe.models.sequence_model import SequenceModel
 
 
@@ -15,18 +18,18 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
     """A copy with every module set back by its own `reset_parameters`.
 
     Parameters that belong to no module with such a method are permuted within each tensor: the
-    same numbers without what training arranged. Random numbers outside are left alone.
+    same numbers without what training arranged. Random numbers are drawn on the CPU, so that they
+    are the same on every device, and those outside are left alone.
 
     Raises:
         NotApplicable: the module cannot be copied, has no parameters, or not all in memory.
     """
-    module = _copied(model.module)
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
+    module = copied(_again(model.module), repeat(torch.device("cpu")))
+    with seeded(seed), torch.no_grad():
         for part in module.modules():
             _set_back(part)
     return SequenceModel(
-        module,
+        copied(module, [each.device for each in model.tensors()]),
         vocab_size=model.vocab_size,
         features=model.features,
         sites=model.asked_sites,
@@ -36,7 +39,7 @@ def untrained(model: SequenceModel, seed: int = 0) -> SequenceModel:
     )
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def _again(module: nn.Module) -> nn.Module:
     if not any(True for _ in module.parameters()):
         raise NotApplicable("the model has no parameters to set back")
     if any(parameter.is_meta for parameter in module.parameters()):

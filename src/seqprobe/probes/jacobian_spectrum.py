@@ -133,7 +133,8 @@ def _by_position(jacobian: Jacobian, observation: Observation, distance: int) ->
         rows = {"norm": (squares.log() / 2 + math.log(state.shape[-1]) / 2).cpu().numpy()}
         return {"distances": np.tile(distances, (len(found), 1)), **rows}
     found = jacobian(site, time - 1, sources)
-    values = log_singular_values(found, torch.zeros(found.shape[:2], dtype=torch.float64))
+    scale = torch.zeros(found.shape[:2], dtype=torch.float64, device=found.device)
+    values = log_singular_values(found, scale)
     return _spectra(values, distances)
 
 

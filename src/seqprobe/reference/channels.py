@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
+from seqprobe.estimators.seeded import seeded
+
 _ROWS = 1000
 _ORACLE = 2**20
 """Seed of the samples that tell the truth; no draw has it."""
@@ -78,8 +80,7 @@ class EnumeratedLSTM:
     ) -> None:
         self.noise, self.symbols, self.length = noise, symbols, length
         every = torch.cartesian_prod(*[torch.arange(symbols)] * length)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+        with seeded(seed), torch.no_grad():
             embedding, lstm = nn.Embedding(symbols, 64), nn.LSTM(64, width, batch_first=True)
             parts = [lstm(embedding(some))[0][:, -1] for some in every.split(_ROWS)]
         self.states, self.contexts = torch.cat(parts), every.flip(1)

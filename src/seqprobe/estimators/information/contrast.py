@@ -18,6 +18,7 @@ from seqprobe.contracts import Estimate
 from seqprobe.estimators.information.features import Features
 from seqprobe.estimators.information.local import averaged
 from seqprobe.estimators.information.pairs import Pairs
+from seqprobe.estimators.seeded import seeded
 
 FOLDS = 3
 WATCHED = 8  # one of so many batches chooses when to stop
@@ -99,8 +100,7 @@ def _trained(
     batches = _batches(rows, batch, generator)
     watched = batches[: max(1, len(batches) // WATCHED)]
     fit = torch.cat(batches[len(watched) :])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+    with seeded(generator.initial_seed()):
         codes = Codes(x.shape[1], y.shape[1])
     optimizer = torch.optim.AdamW(codes.parameters(), RATE, weight_decay=DECAY, fused=True)
     steps = max(LOOKS, min(MOST_STEPS, PASSES * len(fit) // batch))

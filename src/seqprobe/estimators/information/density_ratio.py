@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from seqprobe.estimators.information.canonical import Canonical
 from seqprobe.estimators.information.pairs import Pairs, of_another
+from seqprobe.estimators.seeded import seeded
 
 HIDDEN = 64
 MOST_STEPS, PASSES = 1000, 100  # passes over the rows; the fewer of both
@@ -100,8 +101,7 @@ def density_ratio(
     seed: int,
 ) -> DensityRatio:
     """Trained on rows `fit`; of all its states the one with the least loss on `watched`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         ratio = DensityRatio(gaussian, x.features.shape[1], y.features.shape[1])
     optimizer = torch.optim.AdamW(ratio.parameters(), RATE, weight_decay=DECAY, fused=True)
     steps = max(LOOKS, min(MOST_STEPS, PASSES * len(fit) // BATCH))

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqprobe.estimators.information.folds import Folds
+from seqprobe.estimators.seeded import seeded
 
 AXES, NEIGHBOURS, REFERENCES = 32, 64, 10_000
 BANDWIDTHS = (0.02, 0.1, 0.5)
@@ -65,9 +66,8 @@ class _Known:
     ) -> "_Known":
         mean = states.mean(0)
         centred = states - mean
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            axes = torch.svd_lowrank(centred, q=min(AXES, *centred.shape))[2]
+        with seeded(0):
+            axes = torch.svd_lowrank(centred.cpu(), q=min(AXES, *centred.shape))[2].to(centred)
         counts = torch.stack([lag.bincount(minlength=classes) for lag in labels.T])
         return cls(mean, axes, centred @ axes, labels.to(torch.int32), (counts + 1) / len(labels))
 

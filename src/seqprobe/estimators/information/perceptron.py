@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqprobe.estimators.information.folds import Folds
+from seqprobe.estimators.seeded import seeded
 
 HIDDEN, EPOCHS, BATCH, RATE, DECAY = 512, 12, 256, 2e-3, 1e-2
 
@@ -24,8 +25,7 @@ def perceptron(
     Of the epochs each lag takes the one that is best on one of the training folds.
     """
     told = states.new_empty(labels.shape)
-    with torch.random.fork_rng(), torch.enable_grad():
-        torch.manual_seed(seed)
+    with seeded(seed), torch.enable_grad():
         for index, part in enumerate(folds.parts):
             stop = folds.parts[(index + 1) % len(folds)]
             train = folds.others(index)
@@ -52,7 +52,7 @@ def _trained(
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for _ in range(EPOCHS):
-        for rows in torch.randperm(len(states), device=states.device).split(BATCH):
+        for rows in torch.randperm(len(states)).to(states.device).split(BATCH):
             optimizer.zero_grad()
             loss = F.cross_entropy(net(states[rows]).flatten(0, 1), labels[rows].flatten())
             (loss * labels.shape[1]).backward()

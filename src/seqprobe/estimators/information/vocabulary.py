@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from seqprobe.estimators.seeded import seeded
+
 DISCOUNTS = 0.1, 0.9
 
 
@@ -68,9 +70,8 @@ def principal(
     """
     centred = embedding - embedding.mean(0)
     if centred.shape[1] > axes:
-        with torch.random.fork_rng([centred.device] if centred.is_cuda else []):
-            torch.manual_seed(seed)
-            centred = centred @ torch.svd_lowrank(centred, q=axes)[2]
+        with seeded(seed):
+            centred = centred @ torch.svd_lowrank(centred.cpu(), q=axes)[2].to(centred)
     spread = centred.square().mean(0).sqrt()
     scaled: Tensor = centred / torch.where(spread > 0, spread, 1.0)
     return scaled

@@ -58,11 +58,11 @@ def rollout_rows(observation: Observation, sites: list[str]) -> Evidence:
     calls = the_same_calls(observation, observation.inputs[:few], _mean_weights, sites)
     if calls is None:
         return {}
-    return {"rollout_distance": mean_distance(rolled_out(calls.found)).cpu().numpy()}
+    return {"rollout_distance": mean_distance(rolled_out(calls.found)).numpy()}
 
 
 def _mean_weights(call: AttentionCall) -> Float[Tensor, "batch time time"]:
-    return _all_weights(call).mean(1)
+    return _weights(call).mean(1).cpu()
 
 
 def map_rows(observation: Observation, sites: list[str]) -> Evidence:
@@ -73,11 +73,16 @@ def map_rows(observation: Observation, sites: list[str]) -> Evidence:
     calls = the_same_calls(observation, piece, _all_weights, sites)
     if calls is None:
         return {}
-    weights = torch.cat(calls.found, dim=1).cpu().numpy()
+    weights = torch.cat(calls.found, dim=1).numpy()
     return {"map": weights, "map_texts": np.array([_texts(observation, weights.shape[-1])])}
 
 
 def _all_weights(call: AttentionCall) -> Float[Tensor, "batch heads time keys"]:
+    return _weights(call).cpu()
+
+
+def _weights(call: AttentionCall) -> Float[Tensor, "batch heads time keys"]:
+    """Where the call was made; other layers may be on other devices."""
     return call.rows(spread_rows(call.time, None).to(call.norms.device)).weights
 
 

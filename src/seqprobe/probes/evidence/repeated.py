@@ -31,10 +31,11 @@ def repeated_rows(
     periods = [int(g.integers(longest // 2, longest, endpoint=True)) for g in generators]
     others = [_other(g, p, longest) for g, p in zip(generators, periods, strict=True)]
     inputs = repeated(observation, periods, generators, 2 * longest)
-    period, other = (torch.tensor(p, device=inputs.device) for p in (periods, others))
 
     def scores(call: AttentionCall) -> list[Float[Tensor, "batch heads"]]:
-        return _scores(call, period, other)
+        there = call.norms.device
+        period, other = (torch.tensor(each, device=there) for each in (periods, others))
+        return [each.cpu() for each in _scores(call, period, other)]
 
     calls = the_same_calls(observation, inputs, scores, sites)
     if calls is None:
@@ -43,7 +44,7 @@ def repeated_rows(
     return {
         "repeated_time": np.full(len(inputs), calls.time),
         **{
-            name: torch.cat(parts, dim=1).cpu().numpy()
+            name: torch.cat(parts, dim=1).numpy()
             for name, parts in zip(names, zip(*calls.found, strict=True), strict=True)
         },
     }
