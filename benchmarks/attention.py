@@ -23,6 +23,7 @@ from seqprobe.estimators.attention_statistics import head_statistics, spread_row
 from seqprobe.estimators.head_rows import distance_bins
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import CausalSelfAttention, build
+from where import DEVICE, HARDWARE
 
 LENGTHS, BATCH, WIDTH, LAYERS, HEADS, SAMPLED, ROUNDS = (256, 512, 1024), 8, 256, 4, 4, 32, 7
 
@@ -70,7 +71,7 @@ def written_out(kept: list[tuple[Tensor, Tensor]]) -> Iterator[None]:
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in self.query_key_value(x).chunk(3, dim=-1)
         )
-        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         weights = F.softmax(scores.masked_fill_(ahead, -math.inf), -1)
         kept.append((weights, value.norm(dim=-1)))
@@ -92,12 +93,12 @@ def reader_model(length: int) -> SequenceModel:
     for part in model.modules():
         if isinstance(part, CausalSelfAttention):
             nn.init.normal_(part.query_key_value.weight, std=0.12)
-    return SequenceModel(model)
+    return SequenceModel(model.to(DEVICE))
 
 
 def row(length: int) -> str:
     """Medians relative to the plain forward, and how far stored weights say the same."""
-    model, inputs = reader_model(length), torch.randint(256, (BATCH, length))
+    model, inputs = reader_model(length), torch.randint(256, (BATCH, length)).to(DEVICE)
     inputs = inputs[:, : model.attend(inputs, lambda _: None).outputs.shape[1]]
     seconds = race(
         {
@@ -121,8 +122,8 @@ def main(lengths: list[int]) -> None:
     torch.set_num_threads(1)
     command = " ".join(["python benchmarks/attention.py", *map(str, lengths)])
     print(
-        f"# What it costs to read attention\n\nMade by `{command}` with torch {torch.__version__} "
-        f"on one thread: {LAYERS} layers, {WIDTH} wide, {HEADS} heads, {BATCH} sequences. Times "
+        f"# What it costs to read attention\n\nMade by `{command}` with {HARDWARE}: "
+        f"{LAYERS} layers, {WIDTH} wide, {HEADS} heads, {BATCH} sequences. Times "
         f"are medians of {ROUNDS} interleaved rounds, relative to the plain forward. Entropy, mean "
         "distance, weight on the first key (also by the length of values) and by distance are "
         f"taken of all queries, or of {SAMPLED} of them. `stored` writes attention out and keeps "

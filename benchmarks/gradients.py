@@ -29,6 +29,7 @@ from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.streams import CorpusStream
+from where import DEVICE, HARDWARE
 
 WIDTH, BATCH, STEPS, ROUNDS, SAMPLED = 256, 8, 150, 3, 4
 CORPUS = CorpusStream(read_corpus("stdlib"), 256)
@@ -43,9 +44,10 @@ def trained(kind: str) -> SequenceModel:
         if kind == "attention"
         else RecurrentLM(kind, 256, WIDTH, layers=2)  # type: ignore[arg-type]
     )
+    module.to(DEVICE)
     optimizer = torch.optim.AdamW(module.parameters(), 1e-3 if kind == "attention" else 2e-3)
     for step in range(STEPS):
-        tokens = CORPUS.take(range(16 * step, 16 * step + 16), 97)
+        tokens = CORPUS.take(range(16 * step, 16 * step + 16), 97).to(DEVICE)
         loss = cross_entropy(module(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
@@ -57,7 +59,7 @@ def trained(kind: str) -> SequenceModel:
 
 def inputs(time: int) -> Tensor:
     """Held-out text."""
-    return CORPUS.take(range(BATCH), time + 1)
+    return CORPUS.take(range(BATCH), time + 1).to(DEVICE)
 
 
 def plain(model: SequenceModel, tokens: Tensor) -> Work:
@@ -86,7 +88,7 @@ def ratios(
 
 def next_token_logits(tokens: Tensor) -> Tensor:
     """The direction of each step's own next token."""
-    return torch.eye(256)[tokens[:, 1:]].unsqueeze(2)
+    return torch.eye(256, device=DEVICE)[tokens[:, 1:]].unsqueeze(2)
 
 
 def all_pairs(model: SequenceModel, tokens: Tensor) -> Work:
@@ -307,11 +309,11 @@ def spectrum(models: Mapping[str, SequenceModel]) -> Iterator[str]:
     def sixteen() -> object:
         stack = model.recurrence(model.observe(tokens[:, :-1], gradients=False))
         assert stack is not None
-        start = orthonormal(1, 16, stack.width).repeat(BATCH, 1, 1)
+        start = orthonormal(1, 16, stack.width, device=DEVICE).repeat(BATCH, 1, 1)
         return lyapunov_exponents(stack.push, start, time, burn_in=0)
 
     def naive(steps: int = SAMPLED) -> None:
-        frame = torch.linalg.qr(torch.randn(4 * WIDTH, 16))[0]
+        frame = torch.linalg.qr(torch.randn(4 * WIDTH, 16, device=DEVICE))[0]
         for _ in range(steps):
             jacobian = torch.autograd.functional.jacobian(step, _state(), vectorize=True)
             frame = torch.linalg.qr(jacobian @ frame)[0]
@@ -342,7 +344,7 @@ def spectrum(models: Mapping[str, SequenceModel]) -> Iterator[str]:
 
 
 def _state() -> Tensor:
-    return torch.randn(4 * WIDTH)
+    return torch.randn(4 * WIDTH, device=DEVICE)
 
 
 def _step(model: SequenceModel, tokens: Tensor) -> Callable[[Tensor], Tensor]:
@@ -367,10 +369,8 @@ def main(words: list[str]) -> None:
     random.seed(0)
     models = {kind: trained(kind) for kind in ("lstm", "gru", "attention")}
     print("# What gradients cost, and how exact they are\n")
-    print(f"Made by `python benchmarks/gradients.py` with {torch.get_num_threads()} threads, torch")
-    print(
-        f"{torch.__version__}. Two recurrent layers or four of attention, width {WIDTH}, batch of"
-    )
+    print(f"Made by `python benchmarks/gradients.py` with {HARDWARE}.")
+    print(f"Two recurrent layers or four of attention, width {WIDTH}, batch of")
     print(
         f"{BATCH}; FB is one plain forward and backward of that batch. Medians of {ROUNDS} rounds,"
     )

@@ -3,8 +3,8 @@
     python benchmarks/interventions.py > docs/interventions.md
 
 F is one plain forward without gradients of the same batch; everything is measured in one process,
-in shuffled rounds, in CPU time of one thread. Captum's FeatureAblation, which runs the whole batch
-for each position, is run at some positions and scaled to all of them.
+in shuffled rounds, in CPU time of one thread, or in seconds of a GPU. Captum's FeatureAblation,
+which runs the whole batch for each position, is run at some positions and scaled to all of them.
 """
 
 import random
@@ -26,6 +26,7 @@ from seqprobe.probes.evidence.replaced import replaced
 from seqprobe.reference.language_models import AttentionLM, RecurrentLM
 from seqprobe.sequences.corpus import read_corpus
 from seqprobe.sequences.streams import CorpusStream
+from where import DEVICE, HARDWARE
 
 WIDTH, BATCH, TIME, ROUNDS, ABLATED = 256, 8, 256, 5, 8
 CORPUS = CorpusStream(read_corpus("stdlib"), 256)
@@ -36,8 +37,15 @@ def model_named(kind: str) -> SequenceModel:
     """Two recurrent layers or four of attention, not trained: costs do not depend on weights."""
     torch.manual_seed(0)
     if kind == "attention":
-        return SequenceModel(AttentionLM(256, WIDTH, layers=4, heads=4, context=TIME).eval())
-    return SequenceModel(RecurrentLM(kind, 256, WIDTH, layers=2).eval())  # type: ignore[arg-type]
+        attention = AttentionLM(256, WIDTH, layers=4, heads=4, context=TIME)
+        return SequenceModel(attention.to(DEVICE).eval())
+    recurrent = RecurrentLM(kind, 256, WIDTH, layers=2)  # type: ignore[arg-type]
+    return SequenceModel(recurrent.to(DEVICE).eval())
+
+
+def text() -> Tensor:
+    """Held-out text."""
+    return CORPUS.take(range(BATCH), TIME).to(DEVICE)
 
 
 def every_ablation(model: SequenceModel, tokens: Tensor) -> Tensor:
@@ -46,9 +54,10 @@ def every_ablation(model: SequenceModel, tokens: Tensor) -> Tensor:
     Steps count from the position; NaN beyond the end.
     """
     reruns, following = Interventions(model, tokens), tokens.roll(-1, 1)
-    steps = torch.arange(TIME).repeat_interleave(BATCH)
-    rows = torch.arange(BATCH).repeat(TIME)
-    at = (steps[:, None] + torch.arange(TIME)).clamp(max=TIME - 1)
+    time = torch.arange(TIME, device=DEVICE)
+    steps = time.repeat_interleave(BATCH)
+    rows = torch.arange(BATCH, device=DEVICE).repeat(TIME)
+    at = (steps[:, None] + time).clamp(max=TIME - 1)
     inputs = tokens[rows[:, None], at]
     inputs[:, 0] = 0
     plain = _next_logits(reruns.plain, following)
@@ -72,8 +81,8 @@ def captum_ablation(model: SequenceModel, tokens: Tensor, positions: list[int]) 
         copies = len(edited) // BATCH
         return _next_logits(model(edited), following.repeat(copies, 1)).flatten()
 
-    kept = torch.zeros(TIME, dtype=torch.long)
-    kept[positions] = torch.arange(len(positions)) + 1
+    kept = torch.zeros(TIME, dtype=torch.long, device=DEVICE)
+    kept[positions] = torch.arange(len(positions), device=DEVICE) + 1
     ablation = FeatureAblation(logits)
     features = torch.where(kept > 0, kept, 0).expand(1, -1)
     baselines = torch.where(kept > 0, 0, tokens)
@@ -86,7 +95,7 @@ def sampled(model: SequenceModel, tokens: Tensor) -> Work:
 
     def work() -> object:
         observation = Observation(
-            range(BATCH), tokens, torch.empty(BATCH, TIME, 0),
+            range(BATCH), tokens, torch.empty(BATCH, TIME, 0, device=DEVICE),
             interventions=Interventions(model, tokens), frequencies=CORPUS.frequencies,
         )  # fmt: skip
         return replaced(observation, 0)
@@ -121,7 +130,7 @@ def exact() -> Iterator[str]:
     yield f"Every position ablated, change at every later step, T = {TIME}, in T F"
     yield "| model | seqprobe | captum | faster | largest difference |"
     for kind in ("lstm", "gru", "attention"):
-        model, tokens = model_named(kind), CORPUS.take(range(BATCH), TIME)
+        model, tokens = model_named(kind), text()
         every = list(range(3, TIME, TIME // ABLATED))
         seconds = race(
             {
@@ -145,7 +154,7 @@ def default() -> Iterator[str]:
     yield f"128 edits, all effects (KL, loss, top prediction) to the end, T = {TIME}, in F"
     yield "| model | seqprobe |"
     for kind in ("lstm", "gru", "attention"):
-        model, tokens = model_named(kind), CORPUS.take(range(BATCH), TIME)
+        model, tokens = model_named(kind), text()
         candidates: dict[str, Work] = {"F": partial(model, tokens), "ours": sampled(model, tokens)}
         seconds = race(candidates, 3 * ROUNDS, process_time)
         yield f"| {kind} | {cells(seconds, {})['ours']:.1f} |"
@@ -159,7 +168,7 @@ def main(words: list[str]) -> None:
     random.seed(0)
     torch.set_num_threads(1)
     print("# What interventions cost\n")
-    print(f"Made by `python benchmarks/interventions.py`, torch {torch.__version__}, one thread.")
+    print(f"Made by `python benchmarks/interventions.py` with {HARDWARE}.")
     print(f"Two recurrent layers or four of attention, width {WIDTH}, batch of {BATCH}; F is one")
     print(f"plain forward of that batch without gradients. Medians of {ROUNDS} rounds or more.")
     for section in SECTIONS:

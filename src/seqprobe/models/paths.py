@@ -203,9 +203,9 @@ class _Entry:
         Only the axes in `same` may lie within a block, and none repeat, so that it can be written
         to; None: any may.
         """
-        shape, stride = tensor.shape, tensor.stride()
-        shape = tuple(1 if s % self.period == 0 else n for n, s in zip(shape, stride, strict=True))
-        offset = tensor.storage_offset() % self.period
+        stride, offset = tensor.stride(), tensor.storage_offset() % self.period
+        both = zip(tensor.shape, stride, strict=True)
+        shape = tuple(1 if step % self.period == 0 else n for n, step in both)
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if self.period < self.whole and (same is not None or last >= self.period):
             self._expanded()
