@@ -30,10 +30,10 @@ LENGTHS, BATCH, WIDTH, LAYERS, HEADS, SAMPLED, ROUNDS = (256, 512, 1024), 8, 256
 
 def exact(model: SequenceModel, inputs: Tensor, queries: int | None = None) -> Tensor:
     """Statistics of all layers while the model runs; gives the entropies."""
-    edges, ratios = distance_bins(inputs.shape[1]), []
+    edges, ratios = distance_bins(inputs.shape[1]).to(DEVICE), []
 
     def read(call: AttentionCall) -> None:
-        rows = spread_rows(call.time, queries)
+        rows = spread_rows(call.time, queries).to(DEVICE)
         ratios.append(head_statistics(call.rows, rows, call.norms, edges).entropy_ratio)
 
     model.attend(inputs, read)
@@ -45,13 +45,18 @@ def stored(model: SequenceModel, inputs: Tensor) -> Tensor:
     kept: list[tuple[Tensor, Tensor]] = []
     with written_out(kept):
         model(inputs)
-    edges, time = distance_bins(inputs.shape[1]), inputs.shape[1]
+    edges, rows = (each(inputs.shape[1]).to(DEVICE) for each in (distance_bins, every_row))
     return torch.stack(
         [
-            head_statistics(_reader(weights), spread_rows(time, None), norms, edges).entropy_ratio
+            head_statistics(_reader(weights), rows, norms, edges).entropy_ratio
             for weights, norms in kept
         ]
     )
+
+
+def every_row(time: int) -> Tensor:
+    """All queries."""
+    return spread_rows(time, None)
 
 
 def _reader(weights: Tensor) -> Callable[[Tensor], AttentionRows]:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import seqprobe
+from seqprobe.models.clock import timed
 from seqprobe.models.device import DTYPES, device_named
 from seqprobe.models.hardware import hardware
 from seqprobe.models.sequence_model import SequenceModel
@@ -80,11 +80,7 @@ def cost(work: Callable[[], object], device: torch.device) -> Cost:
     """Timed without being counted: counting takes time."""
     with counted() as found:
         work()
-    started = perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return Cost(*found(), perf_counter() - started)
+    return Cost(*found(), timed(work, device))
 
 
 def plain(model: SequenceModel, batch: Tensor) -> None:

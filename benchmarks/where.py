@@ -9,6 +9,7 @@ from time import perf_counter
 
 import torch
 
+from seqprobe.models.clock import finished
 from seqprobe.models.device import device_named
 from seqprobe.models.hardware import hardware
 
@@ -22,7 +23,7 @@ def waiting(clock: Callable[[], float]) -> Callable[[], float]:
         return clock
 
     def done() -> float:
-        torch.accelerator.synchronize(DEVICE)
+        finished(DEVICE)
         return perf_counter()
 
     return done

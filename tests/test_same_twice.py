@@ -10,7 +10,7 @@ import torch
 
 import seqprobe
 from seqprobe import assembly
-from seqprobe.models import costs
+from seqprobe.models import clock as clocks
 from seqprobe.reference.language_models import build
 
 TICK = 0.001
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def start() -> None:
         ticks = count()
-        for where, name in ((time, "monotonic"), (costs, "perf_counter")):
+        for where, name in ((time, "monotonic"), (clocks, "perf_counter")):
             monkeypatch.setattr(where, name, lambda: TICK * next(ticks))
         monkeypatch.setattr(assembly, "datetime", Fixed)
 

@@ -8,13 +8,14 @@ import torch
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
     """Seconds until the work is done there; what was asked for before is done first."""
-    _done(device)
+    finished(device)
     started = perf_counter()
     work()
-    _done(device)
+    finished(device)
     return perf_counter() - started
 
 
-def _done(device: torch.device) -> None:
+def finished(device: torch.device) -> None:
+    """Wait for all that was asked for there."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
