@@ -5,10 +5,10 @@
 
 A random attention model of so many million parameters reads the standard library as bytes. FB is
 one plain forward and backward of all parameters, of a batch of 32 sequences of that length (in
-pieces, where it does not fit). Three numbers are compared with it: FLOPs of matrix products,
-convolutions and attention, which do not depend on the machine; operators that are launched, which
-tell how much of the time a fast device waits for its host; and seconds. Every check is measured
-alone, and then all of them together, as `seqprobe analyze` does.
+pieces, where it does not fit). Three numbers of a whole analysis are compared with it: FLOPs of
+matrix products, convolutions and attention, which do not depend on the machine; operators that are
+launched, which tell how much of the time a fast device waits for its host; and seconds, of another
+run in which nothing is counted, check by check as the report has them.
 """
 
 import argparse
@@ -18,11 +18,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,7 +35,6 @@ from seqprobe.models.hardware import hardware
 from seqprobe.models.sequence_model import SequenceModel
 from seqprobe.reference.language_models import build, width_for
 from seqprobe.runner.memory import batch_size
-from seqprobe.runner.registry import STABLE_IDS
 
 BATCH, LAYERS, HEADS, ROUNDS = 32, 12, 12, 5
 
@@ -76,13 +77,6 @@ def counted() -> Iterator[Callable[[], tuple[int, int]]]:
         yield lambda: (flops.get_total_flops(), launches.count)
 
 
-def cost(work: Callable[[], object], device: torch.device) -> Cost:
-    """Timed without being counted: counting takes time."""
-    with counted() as found:
-        work()
-    return Cost(*found(), timed(work, device))
-
-
 def plain(model: SequenceModel, batch: Tensor) -> None:
     """One forward and backward of all parameters, in pieces that fit."""
     size = batch_size(model, batch[:1], gradients=True)
@@ -94,48 +88,58 @@ def plain(model: SequenceModel, batch: Tensor) -> None:
 
 def unit(model: SequenceModel, length: int) -> Cost:
     """Of the plain work: the median time of a few."""
-    batch = model.example(BATCH, length)
-    plain(model, batch)
-    each = [cost(lambda: plain(model, batch), model.device) for _ in range(ROUNDS)]
-    return Cost(*each[0].numbers[:2], statistics.median(one.seconds for one in each))
+    work = partial(plain, model, model.example(BATCH, length))
+    with counted() as found:
+        work()
+    seconds = statistics.median(timed(work, model.device) for _ in range(ROUNDS))
+    return Cost(*found(), seconds)
+
+
+def analysed(model: SequenceModel, length: int, budget: str) -> tuple[Cost, dict[str, float]]:
+    """Of everything, and the seconds of each check."""
+    how: dict[str, Any] = {"data": "stdlib", "length": length, "distance": length // 2}
+    started = perf_counter()
+    report = seqprobe.analyze(model, budget=budget, **how)
+    seconds = perf_counter() - started
+    with counted() as found:
+        seqprobe.analyze(model, budget=budget, **how)
+    return Cost(*found(), seconds), {check.id: check.seconds for check in report.checks}
+
+
+def model_of(parameters: int, length: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Attention with random weights."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": 256, "layers": LAYERS, "heads": HEADS, "context": length}
+    width = width_for("attention", parameters, **shape)
+    return build("attention", width=width, **shape).to(device, dtype).eval()
 
 
 def main(words: list[str]) -> None:
-    """Print the table; all numbers go to the file, too."""
+    """Print the tables; all numbers go to the file, too."""
     asked = arguments(words)
-    device, length = device_named(asked.device), asked.length
-    torch.manual_seed(0)
-    shape = {"vocab_size": 256, "layers": LAYERS, "heads": HEADS, "context": length}
-    width = width_for("attention", round(asked.parameters * 1e6), **shape)
-    module = build("attention", width=width, **shape).to(device, DTYPES[asked.dtype]).eval()
-    model = SequenceModel(module)
-    parameters = sum(p.numel() for p in module.parameters())
-
-    def analysed(*probes: str) -> Cost:
-        def work() -> None:
-            seqprobe.analyze(
-                model, data="stdlib", probes=probes or None, length=length, distance=length // 2,
-                budget=asked.budget,
-            )  # fmt: skip
-
-        return cost(work, device)
-
-    one = unit(model, length)
-    print("# What an analysis costs\n")
-    print(f"Made by `python benchmarks/budget.py {' '.join(words)}`: {hardware(device)}.")
-    print(f"An attention model of {parameters:,} random parameters, {LAYERS} layers, {length:,}")
-    print(f"tokens, {asked.dtype}. FB is one plain forward and backward of {BATCH} sequences:")
-    print(f"{one.flops:.3g} FLOPs, {one.launches:,} operators, {one.seconds:.3g} s.\n")
-    print("| | FLOPs in FB | operators in FB | seconds in FB |\n|---|---|---|---|", flush=True)
-    costs: dict[str, Cost] = {}
-    for name in (*STABLE_IDS, "all together"):
-        costs[name] = analysed(*([name] if name in STABLE_IDS else []))
-        row = (f"{number:.3g}" for number in costs[name].over(one).numbers)
-        print(f"| {name} | {' | '.join(row)} |", flush=True)
+    device, command = device_named(asked.device), " ".join(["benchmarks/budget.py", *words])
+    module = model_of(round(asked.parameters * 1e6), asked.length, DTYPES[asked.dtype], device)
+    model, parameters = SequenceModel(module), sum(p.numel() for p in module.parameters())
+    one = unit(model, asked.length)
+    whole, each = analysed(model, asked.length, asked.budget)
+    made = f"`python {command}` with torch {torch.__version__}, {hardware(device)}"
+    print(f"# What an analysis costs\n\nMade by {made}.\n")
+    print(
+        f"An attention model of {parameters:,} random parameters in {LAYERS} layers reads sequences"
+    )
+    print(f"of {asked.length:,} tokens, {asked.dtype}. FB is one plain forward and backward of")
+    print(
+        f"{BATCH} of them: {one.flops:.3g} FLOPs, {one.launches:,} operators, {one.seconds:.3g} s."
+    )
+    print("\n| a whole analysis | in FB |\n|---|---|")
+    for what, number in asdict(whole.over(one)).items():
+        print(f"| {what} | {number:.3g} |")
+    print("\n| check | seconds in FB |\n|---|---|")
+    for check, seconds in each.items():
+        print(f"| `{check}` | {seconds / one.seconds:.2g} |")
     if asked.output:
-        found = {name: asdict(each) for name, each in {"FB": one, **costs}.items()}
-        said = {"arguments": vars(asked) | {"output": None}, "hardware": hardware(device)}
-        asked.output.write_text(json.dumps({**said, "costs": found}, indent=1) + "\n")
+        costs = {"FB": asdict(one), "analysis": asdict(whole), "seconds of checks": each}
+        asked.output.write_text(json.dumps({"made by": made, **costs}, indent=1) + "\n")
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
