@@ -89,6 +89,7 @@ def plain(model: SequenceModel, batch: Tensor) -> None:
 def unit(model: SequenceModel, length: int) -> Cost:
     """Of the plain work: the median time of a few."""
     work = partial(plain, model, model.example(BATCH, length))
+    work()  # which size fits is found out once
     with counted() as found:
         work()
     seconds = statistics.median(timed(work, model.device) for _ in range(ROUNDS))
