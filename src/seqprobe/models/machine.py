@@ -20,8 +20,8 @@ FUSED = {
     "memory-efficient": SDPBackend.EFFICIENT_ATTENTION,
     "cuDNN": SDPBackend.CUDNN_ATTENTION,
 }
-PASSES, TOKENS, LARGE = 60, 32 * 256, 1e8
-"""What a whole analysis takes, in forwards and backwards of so many tokens; a large model."""
+PASSES, TOKENS, LARGE = 50, 32 * 256, 1e8
+"""What a whole analysis takes (docs/budget.md), in passes of so many tokens; a large model."""
 MINUTE, STEPS, OPERATORS, ROOM = 60.0, 2048, 20, 2**30
 
 
@@ -128,7 +128,7 @@ class Machine:
         if seconds > MINUTE:
             yield (
                 f"large models: all checks of {LARGE / 1e6:.0f} million parameters at 256 tokens "
-                f"take at least {seconds / MINUTE:,.0f} minutes; --budget quick takes a quarter"
+                f"take at least {seconds / MINUTE:,.0f} minutes; --budget quick reads a quarter"
             )
 
 
