@@ -135,18 +135,17 @@ class Ledger:
         """Replace the rows of a tensor."""
         if not tensor.numel():
             return
-        self._written += rows.numel()
-        entry = self._entry(tensor)
-        if entry is None:
-            entry = self._open(tensor)
-            if tensor.is_contiguous() and tensor.numel() == entry.block:
-                entry.fill(tensor.shape, rows)
-                return
-        entry = entry.as_elements_of(tensor.element_size())
-        self._entries[tensor.untyped_storage()._cdata] = entry
-        same = tuple(axis for axis in range(tensor.ndim) if rows.shape[axis + 1] == 1)
-        target = entry.view(tensor, same)
-        target.copy_(rows.expand_as(target))
+        entry = self._entry(tensor) or self._open(tensor)
+        before = entry.rows.numel()
+        if tensor.is_contiguous() and tensor.numel() == entry.block == entry.whole:
+            entry.fill(tensor.shape, rows)
+        else:
+            entry = entry.as_elements_of(tensor.element_size())
+            self._entries[tensor.untyped_storage()._cdata] = entry
+            same = tuple(axis for axis in range(tensor.ndim) if rows.shape[axis + 1] == 1)
+            target = entry.view(tensor, same)
+            target.copy_(rows.expand_as(target))
+        self._written += rows.numel() + entry.rows.numel() - before
 
     def charge(self, tensor: Tensor, price: Float[Tensor, " rows"]) -> None:
         """Add to the rows of a tensor."""
